@@ -1,0 +1,1 @@
+"""What is learned: dataset, network, training, calibration, evaluation, bundle and predictor."""

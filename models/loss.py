@@ -1,0 +1,75 @@
+"""The joint loss of the four heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from models.dataset import IGNORE, Targets
+from models.network import Logits
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each head counts, and how far rare labels are lifted.
+
+    ``concerns`` multiplies the sum over concerns, ``holder`` the holder type and span. ``balance`` is the exponent b of a
+    stance weight (n / (k n_c))^b: 0 leaves classes as they are, 1 makes them count the same. ``positive`` is the
+    exponent of a concern's ratio of negatives to positives, the weight of its positive cases.
+    """
+
+    concerns: float = 1.0
+    holder: float = 0.3
+    balance: float = 0.5
+    positive: float = 0.5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Targets of b passages as tensors: stance (b,), concerns (b, c), holder type (b,), span (b, 2) of token positions."""
+
+    stance: Tensor
+    concerns: Tensor
+    holder_type: Tensor
+    span: Tensor
+
+
+class JointLoss:
+    """Cross-entropy for stance, holder type, span start and end; binary cross-entropy, summed, for concerns."""
+
+    def __init__(self, training: Targets, sizes: tuple[int, int], weights: LossWeights) -> None:
+        """Take class weights from the training targets; ``sizes`` are the numbers of stances and concerns."""
+        count = np.bincount(training.stance, minlength=sizes[0]).astype(np.float64)
+        stance = (len(training.stance) / (sizes[0] * np.maximum(count, 1))) ** weights.balance
+        stance /= (stance * count).sum() / count.sum()  # the mean weight of a training statement is one
+        positives = training.concerns.sum(0)
+        ratio = np.clip((len(training.concerns) - positives) / np.maximum(positives, 1), 1, 20)
+        self.stance_weights = _tensor(stance)
+        self.positive_weights = _tensor(ratio**weights.positive)
+        self.weights = weights
+
+    def __call__(self, logits: Logits, gold: Batch) -> Tensor:
+        """Return the mean loss a passage: each passage counts the same, whatever batch it is in."""
+        n = gold.stance.shape[0]
+        stance = functional.cross_entropy(logits.stance, gold.stance, reduction="none")
+        loss = (stance * self.stance_weights[gold.stance]).sum()
+        concerns = functional.binary_cross_entropy_with_logits(
+            logits.concerns, gold.concerns, pos_weight=self.positive_weights, reduction="sum"
+        )
+        loss = loss + self.weights.concerns * concerns
+        if self.weights.holder:
+            kind = functional.cross_entropy(logits.holder_type, gold.holder_type, reduction="sum", ignore_index=IGNORE)
+            span = functional.cross_entropy(
+                logits.span.transpose(1, 2).reshape(2 * n, -1), gold.span.reshape(2 * n), reduction="sum"
+            )
+            loss = loss + self.weights.holder * (kind + span / 2)
+        return loss / n
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

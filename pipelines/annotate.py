@@ -1,0 +1,114 @@
+"""Annotation from the command line: a folder of documents into Label Studio, coders' answers out of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotation.answers import Refusal, State
+from annotation.codebook import Codebook
+from annotation.label_studio import Client, PushResult, connect, pull, push
+from corpus.errors import RecordError, UsageError
+from corpus.extract import document_paths, read_document
+from corpus.files import write_jsonl
+from corpus.records import Document, Statement
+from corpus.segment import segment
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPush:
+    """What became of a folder: documents read, files passed over, statements cut and what the server made of them.
+
+    ``problems`` are sentences on documents and statements that could not be pushed.
+    """
+
+    documents: int
+    passed_over: int
+    statements: int
+    push: PushResult
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPull:
+    """What a pull wrote to ``output``, and why other answers are not in it. ``counts`` are the refusals by state."""
+
+    output: Path
+    tasks: int
+    unanswered: int
+    annotations: int
+    counts: Mapping[State, int]
+    refusals: tuple[Refusal, ...]
+
+
+def server(environ: Mapping[str, str] | None = None) -> Client:
+    """Connect to the server that the environment names.
+
+    Raises:
+        UsageError: when ``LABEL_STUDIO_URL`` or ``LABEL_STUDIO_API_KEY`` is missing, or the server refuses them.
+    """
+    found = os.environ if environ is None else environ
+    missing = [name for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY") if not found.get(name, "").strip()]
+    if missing:
+        raise UsageError(
+            f"expected {' and '.join(missing)} in the environment, found nothing there; set the server's address and a "
+            "personal access token, see docs/annotators.md"
+        )
+    return connect(found["LABEL_STUDIO_URL"].strip(), found["LABEL_STUDIO_API_KEY"].strip())
+
+
+def push_folder(folder: Path, *, project: str, codebook: Codebook, environ: Mapping[str, str] | None = None) -> FolderPush:
+    """Cut the documents of a folder into statements and put them into a Label Studio project.
+
+    A document that cannot be read is named in ``problems``; the others go on.
+
+    Raises:
+        UsageError: when there is no such folder or no document in it, or the environment or the title is wrong.
+        CodebookError: when the project was made with another codebook.
+        TreatyStanceError: when the server fails.
+    """
+    paths, skipped = document_paths(folder)
+    statements: list[tuple[Statement, Document]] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            document = read_document(path, root=folder)
+        except (RecordError, UsageError) as error:
+            problems.append(str(error))
+            continue
+        statements.extend((statement, document) for statement in segment(document).statements)
+    if not statements:
+        why = f"; the first problem: {problems[0]}" if problems else ""
+        raise UsageError(f"{folder}: expected documents with statements, found none in {len(paths)} files{why}")
+    result = push(server(environ), project, statements, codebook)
+    return FolderPush(
+        documents=len(paths) - len(problems),
+        passed_over=len(skipped),
+        statements=len({statement.id for statement, _ in statements}),
+        push=result,
+        problems=(*problems, *result.problems),
+    )
+
+
+def pull_project(project: str, output: Path, *, codebook: Codebook, environ: Mapping[str, str] | None = None) -> ProjectPull:
+    """Write a project's annotations to a JSON Lines file, sorted by statement and annotator; an older file is replaced.
+
+    Raises:
+        UsageError: when there is no such project, the output is a folder, or the environment is wrong.
+        CodebookError: when the project was made with another codebook.
+        TreatyStanceError: when the server fails or gives fewer tasks than it has.
+    """
+    if output.is_dir():
+        raise UsageError(f"{output}: expected the name of a file to write, found a folder; give a name in it")
+    result = pull(server(environ), project, codebook)
+    write_jsonl(output, result.annotations)
+    return ProjectPull(
+        output=output,
+        tasks=result.tasks,
+        unanswered=result.unanswered,
+        annotations=len(result.annotations),
+        counts=result.counts,
+        refusals=result.refusals,
+    )

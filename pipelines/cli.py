@@ -1,0 +1,357 @@
+"""The command line: declares arguments, calls a job, prints what came of it. Nothing heavy is imported before a job runs."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from models.training import Listener, Recipe
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLDER = click.Path(path_type=Path)
+
+
+def _quiet(command: F) -> F:
+    return click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; errors only.")(command)
+
+
+def _training_options(command: F) -> F:
+    options = (
+        click.option("--encoder", default=None, help="A Hugging Face folder or name; default: the packaged MiniLM."),
+        click.option("--epochs", type=click.IntRange(1), default=None, help="At most so many passes over the data."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of weights and order of batches."),
+        click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="treaty-stance", prog_name="treaty-stance")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def cli(debug: bool) -> None:
+    """Who holds which position on a treaty, and why: annotate, learn, label, read.
+
+    Try it: treaty-stance demo --output demo
+    """
+
+
+@cli.command()
+@click.option("--output", type=FOLDER, default=Path("demo"), show_default=True, help="Folder for everything it makes.")
+@click.option("--input", "extra", type=FOLDER, multiple=True, help="A file or folder of your own to label as well.")
+@_training_options
+@_quiet
+def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) -> None:
+    """Run the whole road on the reference corpus: train, measure, label unseen coverage, tables and report page.
+
+    Example: treaty-stance demo --output demo --input my-articles/
+    """
+    from pipelines.demo import demo as run
+
+    say = _say(quiet)
+    with _Bar(quiet) as listener:
+        result = run(
+            output,
+            _recipe(**training),
+            created=_today(),
+            extra=extra,
+            listener=listener,
+            say=say,
+            quiet=quiet,
+        )
+    say("")
+    say(f"Report:  {result.report}   (open it in a browser)")
+    say(f"Labels:  {result.labels}/labels-*.parquet and labels.csv")
+    say(f"Tables:  {', '.join(p.name for p in result.files if p.suffix == '.csv' and p.parent == output)} in {output}")
+    say(f"Bundle:  {result.bundle}   (use it: treaty-stance label FILE --model {result.bundle} --output labels)")
+
+
+@cli.command()
+@click.option("--output", type=FOLDER, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
+@click.option("--corpus", type=FOLDER, default=None, help="Labelled statements; default: the reference corpus.")
+@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
+@click.option("--split-seed", type=int, default=0, show_default=True, help="Of the split into parts.")
+@_training_options
+@_quiet
+def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: int, quiet: bool, **training: Any) -> None:
+    """Fine-tune an encoder on labelled statements and write a bundle.
+
+    CORPUS is a folder with documents.jsonl, annotations.jsonl and gold.jsonl, or one JSON Lines file with text, stance and
+    concerns on each line.
+
+    Example: treaty-stance train --corpus gold.jsonl --codebook codebook.yaml --output bundles/first
+    """
+    from pipelines.training import TrainJob
+    from pipelines.training import train as run
+
+    say = _say(quiet)
+    job = TrainJob(output=output, corpus=corpus, codebook=codebook, split_seed=split_seed)
+    with _Bar(quiet) as listener:
+        result = run(job, _recipe(**training), created=_today(), listener=listener, say=say)
+    best = result.trained.history[result.trained.best_epoch - 1]
+    say(
+        f"{result.folder}: bundle {result.model_id}, epoch {result.trained.best_epoch}; on development data stance "
+        f"macro-F1 {best['stance_macro_f1']:.2f}, concern macro-F1 {best['concern_macro_f1']:.2f}"
+    )
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@click.option("--input", "inputs", type=FOLDER, default=None, help="Other labelled statements to measure it on.")
+@click.option("--corpus", type=FOLDER, default=None, help="What the bundle was trained on; default: reference corpus.")
+@click.option("--part", type=click.Choice(["test", "development"]), default="test", show_default=True)
+@click.option("--output", type=FOLDER, default=None, help="JSON file for the figures; default: none is written.")
+@click.option("--resamples", type=click.IntRange(100), default=2000, show_default=True, help="Of the bootstrap.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
+@_quiet
+def evaluate(
+    bundle: Path,
+    inputs: Path | None,
+    corpus: Path | None,
+    part: str,
+    output: Path | None,
+    resamples: int,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Measure a bundle: figures with intervals, beside the linear baseline and the annotators.
+
+    Example: treaty-stance evaluate bundle --output evaluation.json
+    """
+    from models.evaluation import Bootstrap
+    from pipelines.evaluation import evaluate_bundle, evaluation_table, write_evaluation
+
+    _set_threads(threads)
+    chosen: Any = part
+    evaluation = evaluate_bundle(bundle, corpus=corpus, inputs=inputs, part=chosen, bootstrap=Bootstrap(resamples=resamples))
+    if output is not None:
+        write_evaluation(output, evaluation)
+    _say(quiet)(evaluation_table(evaluation))
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--model", type=FOLDER, required=True, help="Bundle, made by train or demo.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for labels-*.parquet and manifest.json.")
+@click.option("--unit", type=click.Choice(["statement", "document"]), default=None, help="What a row of a table is.")
+@click.option("--format", "formats", type=click.Choice(["csv", "jsonl"]), multiple=True, help="Written as well.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
+@_quiet
+def label(
+    inputs: tuple[str, ...],
+    model: Path,
+    output: Path,
+    unit: Any,
+    formats: tuple[str, ...],
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Label statements or documents with a bundle.
+
+    INPUTS are JSONL, CSV or Parquet with a column `text` (gzip and zstd too), texts, HTML pages and PDFs, folders of them,
+    or - for standard input.
+
+    Example: treaty-stance label articles/ --model bundle --output labels --format csv
+    """
+    from models.predictor import Predictor
+    from pipelines.label import LabelOptions
+    from pipelines.label import label as run
+
+    _set_threads(threads)
+    predictor = Predictor.load(model)
+    result = run(
+        inputs,
+        predictor,
+        output,
+        created=_now(),
+        options=LabelOptions(unit=unit, formats=formats, quiet=quiet),
+        bundle={"path": str(model), "model_id": predictor.model_id},
+        stdin=sys.stdin.buffer if "-" in inputs else None,
+    )
+    say = _say(quiet)
+    say(f"{output}: {result.counts['ok']} statements labelled, {result.counts['invalid']} rows invalid")
+    for reason, n in result.reasons.items():
+        say(f"  {n} x {reason}")
+
+
+@cli.command()
+@click.argument("labels", type=FOLDER)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the tables and report.html.")
+@click.option("--evaluation", type=FOLDER, default=None, help="Figures written by `evaluate --output`.")
+@click.option("--title", default=None, help="Of the page.")
+@_quiet
+def report(labels: Path, output: Path, evaluation: Path | None, title: str | None, quiet: bool) -> None:
+    """Write tables and one self-contained report page from labels.
+
+    Example: treaty-stance report labels --output report --evaluation evaluation.json
+    """
+    from pipelines.report import write_report
+    from pipelines.tables import read_labels
+
+    files = write_report(read_labels(labels), output, evaluation=evaluation, generated=_today(), title=title)
+    _say(quiet)("\n".join(str(path) for path in files))
+
+
+@cli.group()
+def annotate() -> None:
+    """Coding in Label Studio: push statements, pull annotations, measure agreement.
+
+    The server is named by LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.
+    """
+
+
+@annotate.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--project", required=True, help="Title of the project in Label Studio; made where there is none.")
+@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
+@_quiet
+def push(folder: Path, project: str, codebook: Path | None, quiet: bool) -> None:
+    """Cut the documents of FOLDER into statements and push those that the project does not have yet.
+
+    Example: treaty-stance annotate push articles/ --project "Round 1, Anna"
+    """
+    from annotation.codebook import load_codebook
+    from pipelines.annotate import push_folder
+
+    _say(quiet)(str(push_folder(folder, project=project, codebook=load_codebook(codebook))))
+
+
+@annotate.command()
+@click.option("--project", required=True, help="Title of the project in Label Studio.")
+@click.option("--output", type=FOLDER, required=True, help="JSON Lines file for the annotations.")
+@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
+@_quiet
+def pull(project: str, output: Path, codebook: Path | None, quiet: bool) -> None:
+    """Pull the annotations of a project into a JSON Lines file.
+
+    Example: treaty-stance annotate pull --project "Round 1, Anna" --output anna.jsonl
+    """
+    from annotation.codebook import load_codebook
+    from pipelines.annotate import pull_project
+
+    _say(quiet)(str(pull_project(project, output, codebook=load_codebook(codebook))))
+
+
+@annotate.command()
+@click.option("--corpus", type=FOLDER, default=None, help="Corpus folder; default: the reference corpus.")
+@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
+def agreement(corpus: Path | None, codebook: Path | None) -> None:
+    """Print how far two readings of the same statements agree: Krippendorff's alpha, raw agreement and F1, per label.
+
+    Example: treaty-stance annotate agreement
+    """
+    from annotation.agreement import agreement_table, measure_agreement, paired_readings
+    from annotation.codebook import load_codebook
+    from corpus.reference_corpus import load_reference
+
+    rows = agreement_table(
+        measure_agreement(paired_readings(load_reference(corpus).annotations), load_codebook(codebook))
+    )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+def main() -> None:
+    """Run the command line; turn each error into one sentence and an exit code (1 the work failed, 2 wrong usage)."""
+    from corpus.errors import TreatyStanceError
+
+    debug = "--debug" in sys.argv[1:2]
+    _hush_libraries()
+    try:
+        code = cli.main(prog_name="treaty-stance", standalone_mode=False)
+    except TreatyStanceError as error:
+        code = _fail(str(error), error.exit_code, debug)
+    except click.exceptions.Abort:
+        code = _fail("stopped", 130, debug)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        code = _fail(f"{what}{error.strerror or error}; free space or check permissions, then run it again", 1, debug)
+    except Exception as error:  # the last wall: a fault of ours is told in one sentence too
+        code = _fail(
+            f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}; this is a fault in treaty-stance: "
+            "run `treaty-stance --debug …` and report what it prints",
+            1,
+            debug,
+        )
+    sys.exit(code or 0)
+
+
+def _hush_libraries() -> None:
+    """Keep libraries from talking to users and to hubs; whoever sets these variables keeps what they set."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _fail(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"Error: {sentence}", err=True)
+    return code
+
+
+class _Bar:
+    """A progress bar over training, silent where standard error is no terminal, and a line an epoch."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> Listener:
+        from tqdm import tqdm
+
+        from models.training import Listener
+
+        self._bar = tqdm(unit=" statements", desc="training", disable=True if self._quiet else None, leave=False)
+        return Listener(advance=self._bar.update, epoch=self._epoch)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _epoch(self, row: dict[str, float]) -> None:
+        if not self._quiet:
+            self._bar.clear()
+            click.echo(
+                f"    epoch {row['epoch']:.0f}: loss {row['loss']:.2f}; development stance macro-F1 "
+                f"{row['stance_macro_f1']:.2f}, concern macro-F1 {row['concern_macro_f1']:.2f}"
+            )
+
+
+def _recipe(*, encoder: str | None, epochs: int | None, seed: int, threads: int | None) -> Recipe:
+    from models.training import Recipe
+
+    _set_threads(threads)
+    given = {"encoder": encoder, "epochs": epochs, "seed": seed}
+    return Recipe(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return (lambda line: None) if quiet else click.echo
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _today() -> str:
+    return _now()[:10]

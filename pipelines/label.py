@@ -1,0 +1,372 @@
+"""The label job: reads statements or documents, has each judged, and writes one row a statement in input order."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+from tqdm import tqdm
+
+from corpus.errors import BundleError, CodebookError, RecordError, UsageError
+from corpus.extract import MAX_CHARACTERS, read_document
+from corpus.identity import canonical_url, digest, document_id
+from corpus.records import Document, Prediction
+from corpus.segment import segment
+from models.passage import Judge, Judgement, Passage
+from pipelines import manifest as manifests
+from pipelines.folder import FORMATS, check_folder, clear_folder, take_folder, write_rows
+from pipelines.inputs import MAX_STATEMENT, Source, find_sources, read_table, shown
+from pipelines.rows import InputRow
+
+COMMAND = "label"
+_MILLION = 1_000_000  # probabilities are written in millionths
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How to label. ``unit`` None means: rows of tables are statements, files are documents.
+
+    ``formats`` are written beside Parquet; ``chunk`` passages are given to the judge at once, which changes speed only.
+    """
+
+    unit: Literal["statement", "document"] | None = None
+    formats: tuple[str, ...] = ()
+    rows_per_file: int = 50_000
+    chunk: int = 1024
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelResult:
+    """What a label job did: counts and reasons as in the manifest, and the files that it wrote."""
+
+    counts: dict[str, int]
+    reasons: dict[str, int]
+    files: tuple[Path, ...]
+    manifest: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A row of the output before it is judged: its input columns, the context for the judge, or why it is invalid."""
+
+    columns: dict[str, object]
+    before: str = ""
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted while reading."""
+
+    clutter: Counter[str] = field(default_factory=Counter)
+    ignored: set[str] = field(default_factory=set)
+
+
+def label(
+    inputs: Sequence[str],
+    judge: Judge,
+    output: Path,
+    *,
+    created: str,
+    options: LabelOptions | None = None,
+    bundle: Mapping[str, object] | None = None,
+    stdin: BinaryIO | None = None,
+) -> LabelResult:
+    """Label inputs into ``output``: ``labels-*.parquet``, the extra formats, and ``manifest.json`` as the last file.
+
+    The input is read whole before anything is judged, and judged whole before anything is written.
+
+    Args:
+        inputs: Tables, documents, folders of documents, or ``-`` for ``stdin``.
+        judge: Gives the labels; its ``model_id`` and codebook stand on every row.
+        output: A folder, made where there is none. It may hold the result of the same job, which is then replaced.
+        created: Time of the job (ISO 8601), for the manifest only.
+        options: See :class:`LabelOptions`.
+        bundle: What the manifest shall say of the bundle (path, hashes).
+        stdin: Standard input, where ``-`` is named.
+
+    Raises:
+        UsageError: for a missing input, wrong options, or an output folder that cannot be written to or is taken.
+        RecordError: for a torn input; and, after the files are written, where not a single row could be labelled.
+        BundleError: when the judge returns what is no judgement.
+    """
+    options = options or LabelOptions()
+    _check_options(options)
+    sources, skipped = find_sources(inputs, stdin=stdin)
+    for source in sources:
+        if source.kind == "document" and options.unit == "statement":
+            raise UsageError(
+                f"{source.name}: expected a table with one statement a row for the unit 'statement', found a document; "
+                "leave the unit out or put the statements into a table"
+            )
+    read = [_describe(source) for source in sources]
+    settings = {"unit": options.unit, "formats": sorted(set(options.formats)), "rows_per_file": options.rows_per_file}
+    job = {"model_id": judge.model_id, "codebook_id": judge.codebook.id, "options": settings}
+    check_folder(output, {"command": COMMAND, "inputs": read, **job})
+    tally = _Tally()
+    items = list(_items(sources, options.unit, tally))
+    if not items:
+        raise RecordError(f"{', '.join(inputs)}: expected one row or more, found a header without rows; check the input")
+    take_folder(output)
+    rows = _rows(items, judge, options)
+    reasons, counts = _reasons(items), _counts(items, rows, judge)
+    try:
+        clear_folder(output)
+        written = write_rows(rows, judge.codebook, output, formats=options.formats, rows_per_file=options.rows_per_file)
+    except OSError as error:
+        raise RecordError(
+            f"{output}: expected to write {len(rows)} rows, but {error.strerror or error}; "
+            "make room, empty the folder and run it again"
+        ) from error
+    manifests.write_manifest(
+        output / manifests.NAME,
+        command=COMMAND,
+        inputs=read,
+        created=created,
+        **job,
+        bundle=dict(bundle) if bundle is not None else None,
+        codebook=msgspec.to_builtins(judge.codebook),
+        counts=counts,
+        reasons=reasons,
+        clutter=dict(sorted(tally.clutter.items())),
+        skipped=list(skipped),
+        ignored_columns=sorted(tally.ignored),
+        outputs=[manifests.describe_output(path, folder=output, rows=n) for path, n in written],
+    )
+    if not counts["ok"]:
+        raise RecordError(
+            f"{', '.join(inputs)}: expected one row or more that can be labelled, found none among {len(rows)}, "
+            f"the first because {next(iter(reasons))}; see the column reason in {output}"
+        )
+    return LabelResult(counts, reasons, tuple(path for path, _ in written), output / manifests.NAME)
+
+
+def _check_options(options: LabelOptions) -> None:
+    unknown = [f for f in options.formats if f not in FORMATS]
+    if unknown:
+        raise UsageError(f"format {unknown[0]!r} is not known; expected {' or '.join(FORMATS)}")
+    if options.unit not in (None, "statement", "document"):
+        raise UsageError(f"unit {options.unit!r} is not known; expected statement or document")
+    for name in ("rows_per_file", "chunk"):
+        if getattr(options, name) < 1:
+            raise UsageError(f"{name} is {getattr(options, name)}; expected 1 or more")
+
+
+def _describe(source: Source) -> dict[str, object]:
+    if source.path is None:
+        return manifests.describe_bytes(source.data or b"", name=source.name)
+    return manifests.describe_file(source.path, name=source.name)
+
+
+def _items(sources: Sequence[Source], unit: str | None, tally: _Tally) -> Iterator[_Item]:
+    for source in sources:
+        if source.kind == "document":
+            yield from _file_items(source, tally)
+        elif unit == "document":
+            for row in read_table(source, longest=MAX_CHARACTERS, ignored=tally.ignored):
+                yield from _document_row_items(row, tally)
+        else:
+            for row in read_table(source, longest=MAX_STATEMENT, ignored=tally.ignored):
+                yield _statement_item(row)
+
+
+def _statement_item(row: InputRow) -> _Item:
+    """Make an item of a row that is one statement.
+
+    Without an id of its own the row is named by a hash of its content. Rows of one address belong to one document;
+    a row without an address is a document by itself.
+    """
+    columns = _input_columns(row)
+    if row.text is None:
+        return _Item(columns, reason=row.reason)
+    if row.id is None:
+        parts = (row.text, row.url, row.title, row.published, row.publisher, row.holder, row.holder_type)
+        columns["id"] = digest(*(part or "" for part in parts))
+    columns["document_id"] = digest(canonical_url(row.url)) if row.url else document_id("", row.text)
+    return _Item({**columns, "start": 0, "end": len(row.text), "text": row.text})
+
+
+def _input_columns(row: InputRow) -> dict[str, object]:
+    names = ("id", "title", "published", "publisher", "url", "holder", "holder_type")
+    return {name: getattr(row, name) for name in names}
+
+
+def _document_row_items(row: InputRow, tally: _Tally) -> Iterator[_Item]:
+    """Cut a row that is a document. Without an address it is named by its id, or by its content."""
+    columns = _input_columns(row)
+    if row.text is None:
+        yield _Item(columns, reason=row.reason)
+        return
+    url = row.url or f"row:{row.id or digest(row.text, row.title or '', row.published or '', row.publisher or '')}"
+    document = Document(
+        id=document_id(url, row.text),
+        url=url,
+        text=row.text,
+        title=row.title,
+        published=row.published,
+        publisher=row.publisher,
+    )
+    yield from _document_items(document, columns, tally)
+
+
+def _file_items(source: Source, tally: _Tally) -> Iterator[_Item]:
+    path = source.path
+    assert path is not None  # noqa: S101 - documents always come from files
+    root = source.root or path.parent
+    try:
+        document = read_document(path, root=root)
+    except (RecordError, UnicodeEncodeError) as error:
+        reason = str(error).removeprefix(str(path)).lstrip(":, ")
+        if isinstance(error, UnicodeEncodeError):  # what some PDF files give for an emoji
+            reason = "text has half of a surrogate pair, which is no character"
+        yield _Item({"url": f"file:{shown(path.relative_to(root))}"}, reason=reason)
+        return
+    columns: dict[str, object] = {}
+    for name in ("title", "published", "publisher", "url"):
+        value = getattr(document, name)
+        columns[name] = None if value is None else value.encode("utf-8", "replace").decode("utf-8")
+    yield from _document_items(document, columns, tally)
+
+
+def _document_items(document: Document, columns: Mapping[str, object], tally: _Tally) -> Iterator[_Item]:
+    segmentation = segment(document)
+    tally.clutter.update(segmentation.counts)
+    for s in segmentation.statements:
+        place = {"id": s.id, "document_id": document.id, "start": s.start, "end": s.end, "voice": s.voice}
+        if len(s.text) > MAX_STATEMENT:  # a text without stops, such as a table or a listing
+            yield _Item({**columns, **place}, reason=f"text is longer than {MAX_STATEMENT:,} characters")
+        else:
+            yield _Item({**columns, **place, "text": s.text}, before=s.before)
+    if not segmentation.statements:
+        yield _Item(
+            {**columns, "document_id": document.id}, reason="document has no statement, only headings and page furniture"
+        )
+
+
+def _rows(items: Sequence[_Item], judge: Judge, options: LabelOptions) -> list[dict[str, object]]:
+    """Return the output's rows in the items' order."""
+    fixed = {"model_id": judge.model_id, "codebook_version": judge.codebook.id}
+    rows = [
+        {**item.columns, "holder_type": _holder_type(item, judge), **fixed, "status": "invalid", "reason": item.reason}
+        for item in items
+    ]
+    valid = [i for i, item in enumerate(items) if item.reason is None]
+    # disable=None shows the bar on a terminal only
+    with tqdm(total=len(valid), unit=" statements", desc="labelling", disable=True if options.quiet else None) as bar:
+        for start in range(0, len(valid), options.chunk):
+            chunk = valid[start : start + options.chunk]
+            judgements = judge.judge([_passage(items[i]) for i in chunk])
+            if len(judgements) != len(chunk):
+                raise BundleError(
+                    f"{judge.model_id}: expected {len(chunk)} judgements, found {len(judgements)}; the model is not usable"
+                )
+            for i, judgement in zip(chunk, judgements, strict=True):
+                rows[i] |= _labels(items[i], judgement, judge)
+            bar.update(len(chunk))
+    return rows
+
+
+def _passage(item: _Item) -> Passage:
+    title = item.columns.get("title")
+    return Passage(text=str(item.columns["text"]), title=None if title is None else str(title), before=item.before)
+
+
+def _labels(item: _Item, judgement: Judgement, judge: Judge) -> dict[str, object]:
+    """Return the label columns of one row. A holder that the input names goes before the one that was found."""
+    codebook, text = judge.codebook, str(item.columns["text"])
+    p = _prediction(str(item.columns["id"]), text, judgement, judge)
+    shares = _millionths([p.probabilities[s] for s in codebook.stance_ids])
+    given = item.columns.get("holder")
+    return {
+        "holder": given if given is not None else p.holder,
+        "holder_type": _holder_type(item, judge) or p.holder_type,
+        "stance": p.stance,
+        **{f"stance_{s}": share for s, share in zip(codebook.stance_ids, shares, strict=True)},
+        "concerns": [c for c in codebook.concern_ids if c in p.concerns],
+        **{f"concern_{c}": round(p.concern_probabilities[c], 6) for c in codebook.concern_ids},
+        "abstained": p.abstained,
+        "confidence": shares[codebook.stance_ids.index(p.stance)],
+        "status": "ok",
+        "reason": None,
+    }
+
+
+def _holder_type(item: _Item, judge: Judge) -> str | None:
+    """Return the holder type that the input gives, if the codebook has it; others are counted in the manifest."""
+    given = item.columns.get("holder_type")
+    return given if isinstance(given, str) and given in judge.codebook.holder_type_ids else None
+
+
+def _prediction(identity: str, text: str, judgement: Judgement, judge: Judge) -> Prediction:
+    """Turn a judgement into the record, which refuses what is inconsistent."""
+    codebook, j = judge.codebook, judgement
+    spanned = j.holder_start is not None and j.holder_end is not None
+    try:
+        codebook.check(stance=j.stance, concerns=j.concerns, holder_type=j.holder_type, where=f"statement {identity}")
+        if spanned and not 0 <= j.holder_start < j.holder_end <= len(text):  # type: ignore[operator]
+            raise ValueError(f"holder {j.holder_start} to {j.holder_end} is not a span of {len(text)} characters")
+        probabilities = dict(zip(codebook.stance_ids, j.probabilities, strict=True))
+        if not math.isclose(j.confidence, probabilities[j.stance], abs_tol=1e-4):
+            raise ValueError(f"confidence is {j.confidence}, the probability of {j.stance!r} {probabilities[j.stance]}")
+        return Prediction(
+            statement=identity,
+            model_id=judge.model_id,
+            codebook_version=codebook.id,
+            stance=j.stance,
+            probabilities=probabilities,
+            concerns=j.concerns,
+            concern_probabilities=dict(zip(codebook.concern_ids, j.concern_probabilities, strict=True)),
+            confidence=j.confidence,
+            abstained=j.abstained,
+            holder=text[j.holder_start : j.holder_end] if spanned else None,
+            holder_start=j.holder_start,
+            holder_end=j.holder_end,
+            holder_type=j.holder_type,
+        )
+    except (ValueError, CodebookError) as error:
+        raise BundleError(
+            f"{judge.model_id}: expected a judgement of statement {identity} by codebook {codebook.name}, "
+            f"but {error}; the model is not usable"
+        ) from error
+
+
+def _millionths(shares: Sequence[float]) -> list[float]:
+    """Round probabilities to six decimals so that they still sum to one (method of the largest remainder).
+
+    A greater probability never comes out smaller than a lesser one.
+    """
+    total = sum(shares)
+    exact = [share / total * _MILLION for share in shares]
+    units = [int(e) for e in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: units[i] - exact[i])
+    for i in by_remainder[: _MILLION - sum(units)]:
+        units[i] += 1
+    return [unit / _MILLION for unit in units]
+
+
+def _reasons(items: Sequence[_Item]) -> dict[str, int]:
+    """Count the reasons in the order of their first row; numbers are left out, so that like reasons stand together."""
+    return dict(Counter(re.sub(r"\d[\d.,]*", "…", item.reason) for item in items if item.reason is not None))
+
+
+def _counts(items: Sequence[_Item], rows: Sequence[Mapping[str, object]], judge: Judge) -> dict[str, int]:
+    ok = [row for row in rows if row["status"] == "ok"]
+    ids = [row["id"] for row in rows if row.get("id") is not None]
+    types = [item.columns.get("holder_type") for item in items]
+    return {
+        "rows": len(rows),
+        "ok": len(ok),
+        "invalid": len(rows) - len(ok),
+        "statements": len({row["id"] for row in ok}),
+        "documents": len({row["document_id"] for row in ok}),
+        "abstained": sum(row["abstained"] is True for row in ok),
+        "duplicates": len(ids) - len(set(ids)),
+        "unknown_holder_types": sum(t is not None and t not in judge.codebook.holder_type_ids for t in types),
+    }

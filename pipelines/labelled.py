@@ -1,0 +1,151 @@
+"""Labelled statements to learn from: a corpus folder in the reference corpus's form, or one JSON Lines file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from annotation.codebook import Codebook
+from annotation.gold import check_labels
+from corpus.errors import RecordError, UsageError
+from corpus.identity import digest, document_id, file_sha256, normalise, statement_id
+from corpus.records import Document, GoldLabel, Statement
+from corpus.reference_corpus import load_reference
+
+if TYPE_CHECKING:
+    from models.dataset import Example
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One labelled statement of a JSON Lines file. Lines with the same ``url`` are one document, in the file's order."""
+
+    text: str
+    stance: str
+    concerns: tuple[str, ...] = ()
+    holder: str | None = None
+    holder_type: str | None = None
+    url: str | None = None
+    title: str | None = None
+    published: str | None = None
+    publisher: str | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled statements with where they come from. ``names`` gives each statement the id that its source uses."""
+
+    name: str
+    sha256: str
+    examples: tuple[Example, ...]
+    names: Mapping[str, str]
+    without_gold: int = 0
+
+
+def read_labelled(path: Path | None, codebook: Codebook) -> Labelled:
+    """Read labelled statements.
+
+    Args:
+        path: A folder with ``documents.jsonl``, ``annotations.jsonl`` and ``gold.jsonl``; or a JSON Lines file with one
+            :class:`Line` a line; None for the shipped reference corpus.
+        codebook: Whose labels are allowed.
+
+    Raises:
+        UsageError: when there is no such file or folder.
+        RecordError: on a malformed line, naming file, line and field.
+        CodebookError: on a label that the codebook does not have.
+    """
+    from models.dataset import build_examples
+
+    if path is not None and path.is_file():
+        return _from_lines(path, codebook)
+    if path is not None and not path.is_dir():
+        raise UsageError(f"{path}: no such file or folder; expected labelled statements")
+    reference = load_reference(path)
+    check_labels(reference.annotations, reference.gold, codebook)
+    examples = build_examples(
+        reference.statements, {d.id: d for d in reference.documents}, reference.gold, reference.annotations
+    )
+    sha256 = digest(*(s.text + g.stance for s, g in zip(reference.statements, reference.gold, strict=False)))
+    if path is not None:
+        sha256 = digest(*(file_sha256(p) for p in sorted(path.glob("*.jsonl"))))
+    return Labelled(
+        str(path) if path else "reference corpus",
+        sha256,
+        examples,
+        reference.reference_id,
+        len(reference.statements) - len(examples),
+    )
+
+
+def _from_lines(path: Path, codebook: Codebook) -> Labelled:
+    from models.dataset import build_examples
+
+    documents: dict[str, list[tuple[int, Line]]] = {}
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, start=1):
+            if not raw.strip():
+                continue
+            try:
+                line = msgspec.json.decode(raw, type=Line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise RecordError(f"{path}, line {number}: expected a labelled statement, but {error}") from error
+            where = f"{path}, line {number}"
+            codebook.check(stance=line.stance, concerns=line.concerns, holder_type=line.holder_type, where=where)
+            if not line.text.strip():
+                raise RecordError(f"{where}: text is empty; take the line out")
+            documents.setdefault(line.url or f"line:{number}", []).append((number, line))
+    if not documents:
+        raise RecordError(f"{path}: no labelled statement in it; expected one a line, with text and stance")
+    built = [_document(url, lines, codebook, path) for url, lines in documents.items()]
+    statements = [s for _, group, _ in built for s in group]
+    examples = build_examples(statements, {d.id: d for d, _, _ in built}, [g for _, _, golds in built for g in golds])
+    return Labelled(str(path), file_sha256(path), examples, {s.id: s.id for s in statements})
+
+
+def _document(
+    url: str, lines: Sequence[tuple[int, Line]], codebook: Codebook, path: Path
+) -> tuple[Document, list[Statement], list[GoldLabel]]:
+    texts = [normalise(line.text).strip() for _, line in lines]
+    text = "\n\n".join(texts)
+    first = lines[0][1]
+    document = Document(
+        id=document_id(url, text),
+        url=url,
+        text=text,
+        title=first.title,
+        published=first.published,
+        publisher=first.publisher,
+    )
+    statements, gold, start = [], [], 0
+    for i, (number, line) in enumerate(lines):
+        end = start + len(texts[i])
+        holder = normalise(line.holder) if line.holder else None
+        if holder is not None and holder not in texts[i]:
+            raise RecordError(f"{path}, line {number}: holder {line.holder!r} is not a part of the text; copy it exactly")
+        statement = Statement(
+            id=statement_id(document.id, start, end),
+            document=document.id,
+            start=start,
+            end=end,
+            text=texts[i],
+            before=texts[i - 1] if i else "",
+            after=texts[i + 1] if i + 1 < len(texts) else "",
+        )
+        statements.append(statement)
+        gold.append(
+            GoldLabel(
+                statement=statement.id,
+                codebook_version=str(codebook.version),
+                stance=line.stance,
+                concerns=line.concerns,
+                holder=holder,
+                holder_type=line.holder_type,
+                settled="single",
+            )
+        )
+        start = end + 2
+    return document, statements, gold

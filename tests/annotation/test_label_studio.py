@@ -1,0 +1,429 @@
+"""The way to a real Label Studio server and back. Tests without a marker use a stand-in for what a server seldom does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from label_studio_sdk.core.api_error import ApiError
+
+from annotation.answers import holder_span
+from annotation.codebook import Codebook, load_codebook
+from annotation.interface import labeling_config
+from annotation.label_studio import Client, connect, pull, push, server_version
+from corpus.errors import CodebookError, TreatyStanceError, UsageError
+from corpus.files import read_jsonl
+from corpus.identity import document_id, statement_id
+from corpus.records import Annotation, Document, Statement
+from pipelines.annotate import pull_project, push_folder
+
+PART = "😀 Critics of Microsoft are loud.\nStill, Microsoft called the treaty a <gift> to spies."
+TEXT = f"Delegates met on Saturday.\n\n{PART}\n\nA vote is not expected."
+SECOND_MICROSOFT = PART.index("Microsoft called")
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def statements(text: str = TEXT, *parts: str) -> list[tuple[Statement, Document]]:
+    document = Document(
+        id=document_id("file:a", text), url="file:a", text=text, title="Firms & the treaty", published="2025-10-25"
+    )
+    found = []
+    for part in parts or (PART, "A vote is not expected."):
+        start = text.index(part)
+        end = start + len(part)
+        name = statement_id(document.id, start, end)
+        found.append((Statement(id=name, document=document.id, start=start, end=end, text=part), document))
+    return found
+
+
+def choice(control: str, *labels: str) -> dict[str, Any]:
+    return {"from_name": control, "to_name": "text", "type": "choices", "value": {"choices": list(labels)}}
+
+
+def mark(start: int, end: int, text: str) -> dict[str, Any]:
+    value = {"start": start, "end": end, "text": text, "labels": ["holder"]}
+    return {"id": "region", "from_name": "holder", "to_name": "text", "type": "labels", "value": value}
+
+
+def tasks(client: Client, project: int) -> list[dict[str, Any]]:
+    return [json.loads(task.json()) for task in client.tasks.list(project=project)]
+
+
+@pytest.fixture
+def codebook() -> Codebook:
+    return load_codebook()
+
+
+@pytest.fixture
+def title(request: pytest.FixtureRequest) -> str:
+    return request.node.name.removeprefix("test_")[:50]
+
+
+@pytest.fixture(scope="session")
+def client(label_studio: Any) -> Client:
+    return connect(label_studio.url, label_studio.key)
+
+
+class TestConnect:
+    @pytest.mark.label_studio
+    def test_a_personal_access_token_opens_the_server(self, label_studio: Any) -> None:
+        assert server_version(connect(label_studio.url + "/", label_studio.key)) == "Label Studio 1.23.2 (Community)"
+
+    @pytest.mark.label_studio
+    @pytest.mark.parametrize("kind", ["no token", "altered", "legacy"])
+    def test_a_wrong_key_is_answered_with_advice_and_not_shown(self, label_studio: Any, kind: str) -> None:
+        keys = {"no token": "abc123", "altered": label_studio.key[:-4] + "AAAA"}
+        key = keys.get(kind) or label_studio.login().send("GET", "/api/current-user/token")["token"]
+        with pytest.raises(
+            UsageError, match=r"refuses the key \(.+\); expected a personal access token, .* legacy token"
+        ) as caught:
+            connect(label_studio.url, key)
+        assert key not in str(caught.value)
+        assert "set-cookie" not in str(caught.value).lower()
+
+    @pytest.mark.label_studio
+    def test_an_address_below_the_server_is_not_label_studio(self, label_studio: Any) -> None:
+        with pytest.raises(UsageError, match="expected a Label Studio server"):
+            connect(f"{label_studio.url}/nowhere", label_studio.key)
+
+    @pytest.mark.parametrize(
+        ("url", "key", "message"),
+        [
+            ("http://127.0.0.1:1", "abc", "no Label Studio server answers"),
+            ("localhost:8080", "abc", "expected the address"),
+            ("http://127.0.0.1:1", " ", "expected a key, found none"),
+        ],
+    )
+    def test_nothing_to_connect_to_is_one_sentence(self, url: str, key: str, message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            connect(url, key)
+
+
+@pytest.mark.label_studio
+class TestPush:
+    def test_pushing_twice_adds_nothing(self, client: Client, codebook: Codebook, title: str) -> None:
+        first = push(client, title, statements(), codebook)
+        assert (first.created, first.added, first.present, first.repeated) == (True, 2, 0, 0)
+        second = push(client, title, statements(), codebook)
+        assert (second.created, second.added, second.present, second.repeated) == (False, 0, 2, 0)
+        assert second.project == first.project
+        assert [t["data"]["uid"] for t in tasks(client, first.project)] == [s.id for s, _ in statements()]
+
+    def test_a_push_completes_what_is_there(self, client: Client, codebook: Codebook, title: str) -> None:
+        push(client, title, statements()[1:], codebook)
+        both = statements()
+        result = push(client, title, [*both, *both], codebook)
+        assert (result.added, result.present) == (1, 1)
+
+    def test_tasks_put_in_twice_are_reported(self, client: Client, codebook: Codebook, title: str) -> None:
+        project = push(client, title, statements(), codebook).project
+        client.projects.import_tasks(id=project, request=[{"data": tasks(client, project)[0]["data"]}])
+        result = push(client, title, statements(), codebook)
+        assert (result.added, result.repeated) == (0, 1)
+        assert "holds 1 tasks twice" in result.problems[0]
+
+    def test_a_statement_that_cannot_be_shown_is_named(self, client: Client, codebook: Codebook, title: str) -> None:
+        result = push(client, title, [*statements(), *statements("a \n b", " \n ")], codebook)
+        assert result.added == 2
+        assert "white space only" in result.problems[0]
+
+    def test_the_project_codes_blind_with_form_and_instructions(
+        self, client: Client, codebook: Codebook, title: str
+    ) -> None:
+        project = client.projects.get(id=push(client, title, statements(), codebook).project)
+        assert project.show_collab_predictions is False
+        assert project.label_config == labeling_config(codebook)
+        assert project.show_instruction is True
+        assert codebook.rules[0] in project.expert_instruction
+        assert codebook.id in project.description
+
+    def test_another_codebook_is_refused_both_ways(self, client: Client, codebook: Codebook, title: str) -> None:
+        push(client, title, statements(), codebook)
+        other = msgspec.structs.replace(codebook, version=codebook.version + 1)
+        with pytest.raises(CodebookError, match=f"expected codebook {other.id}, found {codebook.id}"):
+            push(client, title, statements(), other)
+        with pytest.raises(CodebookError, match=f"expected codebook {other.id}, found {codebook.id}"):
+            pull(client, title, other)
+
+    def test_a_project_not_made_here_is_refused(self, client: Client, codebook: Codebook, title: str) -> None:
+        client.projects.create(title=title)
+        with pytest.raises(CodebookError, match="found none in its labeling interface"):
+            push(client, title, statements(), codebook)
+
+    def test_another_choice_of_what_coders_see_is_refused(self, client: Client, codebook: Codebook, title: str) -> None:
+        push(client, title, statements(), codebook)
+        with pytest.raises(UsageError, match="its coders do not see the publisher"):
+            push(client, title, statements(), codebook, show_publisher=True)
+
+    def test_two_projects_of_one_title_are_refused(self, client: Client, codebook: Codebook, title: str) -> None:
+        for _ in range(2):
+            client.projects.create(title=title)
+        with pytest.raises(UsageError, match="2 projects bear that title"):
+            push(client, title, statements(), codebook)
+
+
+@pytest.mark.label_studio
+class TestPull:
+    def test_a_coders_answer_comes_back_exactly(self, client: Client, codebook: Codebook, title: str) -> None:
+        project = push(client, title, statements(), codebook).project
+        first, second = tasks(client, project)
+        start = len(PART[:SECOND_MICROSOFT].encode("utf-16-le")) // 2
+        assert start == SECOND_MICROSOFT + 1  # one character before it takes two UTF-16 units
+        result = [
+            mark(start, start + 9, "Microsoft"),
+            choice("stance", "against"),
+            choice("concerns", "surveillance", "scope"),
+            choice("holder_type", "industry"),
+        ]
+        client.annotations.create(id=first["id"], result=result, lead_time=7.25)
+        pulled = pull(client, title, codebook)
+        assert pulled.annotations == (
+            Annotation(
+                statement=statements()[0][0].id,
+                annotator=pulled.annotations[0].annotator,
+                codebook_version=codebook.id,
+                stance="against",
+                concerns=("surveillance", "scope"),
+                holder="Microsoft",
+                holder_type="industry",
+                blind=True,
+                seconds=7.25,
+            ),
+        )
+        assert holder_span(PART, {"result": result}) == (SECOND_MICROSOFT, SECOND_MICROSOFT + 9)
+        assert (pulled.tasks, pulled.unanswered, pulled.refusals) == (2, 1, ())
+        assert second["data"]["uid"] == statements()[1][0].id
+
+    def test_an_unknown_label_is_listed_and_gives_no_annotation(
+        self, client: Client, codebook: Codebook, title: str
+    ) -> None:
+        project = push(client, title, statements(), codebook).project
+        first, second = tasks(client, project)
+        client.annotations.create(id=first["id"], result=[choice("stance", "perhaps")])
+        client.annotations.create(id=second["id"], result=[choice("stance", "none"), choice("mood", "grim")])
+        pulled = pull(client, title, codebook)
+        assert pulled.annotations == ()
+        assert pulled.counts == {"invalid": 2}
+        assert "stance 'perhaps' is not in codebook" in pulled.refusals[0].reason
+        assert "does not ask: mood" in pulled.refusals[1].reason
+
+    def test_of_two_answers_by_one_coder_the_newer_counts(self, client: Client, codebook: Codebook, title: str) -> None:
+        project = push(client, title, statements(), codebook).project
+        first, second = tasks(client, project)
+        for stance in ("favor", "mixed"):
+            client.annotations.create(id=first["id"], result=[choice("stance", stance)])
+        client.annotations.create(id=second["id"], result=[], was_cancelled=True)
+        pulled = pull(client, title, codebook)
+        assert [a.stance for a in pulled.annotations] == ["mixed"]
+        assert pulled.counts == {"skipped": 1, "superseded": 1}
+
+    def test_an_answer_changed_by_another_user_is_found(
+        self, label_studio: Any, client: Client, codebook: Codebook, title: str
+    ) -> None:
+        project = push(client, title, statements(), codebook).project
+        first, second = tasks(client, project)
+        answer = client.annotations.create(id=first["id"], result=[choice("stance", "favor")])
+        colleague = label_studio.login(label_studio.second_account())
+        colleague.send("PATCH", f"/api/annotations/{answer.id}/", {"result": [choice("stance", "against")]})
+        colleague.send("POST", f"/api/tasks/{second['id']}/annotations/", {"result": [choice("stance", "none")]})
+        pulled = pull(client, title, codebook)
+        assert pulled.counts == {"edited": 1}
+        assert [(a.statement, a.stance) for a in pulled.annotations] == [(statements()[1][0].id, "none")]
+        assert pulled.annotations[0].annotator != pulled.refusals[0].annotator
+
+    def test_a_project_that_is_not_there_is_a_wrong_use(self, client: Client, codebook: Codebook, title: str) -> None:
+        with pytest.raises(UsageError, match="the server has none of that title"):
+            pull(client, title, codebook)
+
+
+@pytest.mark.label_studio
+class TestCommandLineFunctions:
+    def test_a_folder_goes_in_and_a_file_comes_out(
+        self, label_studio: Any, client: Client, codebook: Codebook, title: str, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        (folder / "a.txt").write_text("The minister said on Monday that Chile will sign the treaty.\n", encoding="utf-8")
+        (folder / "b.txt").write_bytes(b"\x00\x01\x02")
+        (folder / "c.csv").write_text("x", encoding="utf-8")
+        environ = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.key}
+        pushed = push_folder(folder, project=title, codebook=codebook, environ=environ)
+        assert (pushed.documents, pushed.passed_over, pushed.statements, pushed.push.added) == (1, 1, 1, 1)
+        assert "b.txt" in pushed.problems[0]
+        client.annotations.create(id=tasks(client, pushed.push.project)[0]["id"], result=[choice("stance", "favor")])
+        output = tmp_path / "out" / "annotations.jsonl"
+        pulled = pull_project(title, output, codebook=codebook, environ=environ)
+        assert (pulled.annotations, pulled.unanswered, pulled.counts) == (1, 0, {})
+        assert [a.stance for a in read_jsonl(output, Annotation)] == ["favor"]
+        first = output.read_bytes()
+        pull_project(title, output, codebook=codebook, environ=environ)
+        assert output.read_bytes() == first
+
+
+def test_a_missing_environment_is_named(tmp_path: Path, codebook: Codebook) -> None:
+    with pytest.raises(UsageError, match="expected LABEL_STUDIO_API_KEY in the environment"):
+        pull_project("any", tmp_path / "a.jsonl", codebook=codebook, environ={"LABEL_STUDIO_URL": "http://h"})
+    with pytest.raises(UsageError, match="LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"):
+        pull_project("any", tmp_path / "a.jsonl", codebook=codebook, environ={})
+
+
+def test_a_folder_without_statements_names_the_first_problem(tmp_path: Path, codebook: Codebook) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\x00")
+    with pytest.raises(UsageError, match=r"found none in 1 files; the first problem: .*a\.txt"):
+        push_folder(tmp_path, project="any", codebook=codebook, environ={})
+
+
+class StandIn:
+    """A client whose project says that it has ``task_number`` tasks and lists ``listed``; it records what is sent."""
+
+    def __init__(self, codebook: Codebook, *, listed: list[Any], task_number: int, failure: Exception | None = None) -> None:
+        project = SimpleNamespace(
+            id=1, title="stand-in", label_config=labeling_config(codebook), show_collab_predictions=False,
+            task_number=task_number,
+        )  # fmt: skip
+        self.sent: list[dict[str, Any]] = []
+        self.projects = SimpleNamespace(list=lambda **_: [project], get=lambda **_: project, import_tasks=self._import)
+        self.tasks = SimpleNamespace(list=lambda **_: [SimpleNamespace(json=lambda t=t: json.dumps(t)) for t in listed])
+        self._failure = failure
+
+    def _import(self, **arguments: Any) -> None:
+        self.sent.append(arguments)
+        if self._failure is not None:
+            raise self._failure
+
+
+def test_a_list_of_tasks_cut_short_is_refused(codebook: Codebook) -> None:
+    short = StandIn(codebook, listed=[{"id": 1, "data": {}}], task_number=2)
+    with pytest.raises(TreatyStanceError, match="expected 2 tasks, found 1"):
+        pull(short, "stand-in", codebook)
+    with pytest.raises(TreatyStanceError, match="expected 2 tasks, found 1"):
+        push(short, "stand-in", statements(), codebook)
+    assert short.sent == []
+
+
+def test_statements_that_the_server_swallowed_are_noticed(codebook: Codebook) -> None:
+    swallows = StandIn(codebook, listed=[], task_number=0)
+    with pytest.raises(TreatyStanceError, match=r"expected 2 statements, but the server lacks 2"):
+        push(swallows, "stand-in", statements(), codebook)
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (
+            ApiError(status_code=500, headers={"set-cookie": "s3cret"}, body={"detail": "out of space"}),
+            r"answers 500 \(out of",
+        ),
+        (ApiError(status_code=502, headers={"set-cookie": "s3cret"}, body="s3cret page"), r"answers 502 \(no explanation"),
+        (httpx.ReadTimeout("slow"), r"does not answer \(ReadTimeout\)"),
+    ],
+)
+def test_a_failing_import_is_sent_once_and_told_without_headers(
+    codebook: Codebook, failure: Exception, message: str
+) -> None:
+    fails = StandIn(codebook, listed=[], task_number=0, failure=failure)
+    with pytest.raises(TreatyStanceError, match=message) as caught:
+        push(fails, "stand-in", statements(), codebook)
+    assert "push again" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert [s["request_options"] for s in fails.sent] == [{"max_retries": 0}]
+
+
+@pytest.mark.parametrize("title", ["ab", "x" * 51, " padded "])
+def test_a_title_that_label_studio_would_not_take_is_refused(codebook: Codebook, title: str) -> None:
+    with pytest.raises(UsageError, match="expected a title of 3 to 50 characters"):
+        push(StandIn(codebook, listed=[], task_number=0), title, statements(), codebook)
+
+
+@pytest.mark.label_studio
+@pytest.mark.browser
+class TestBrowser:
+    @pytest.fixture
+    def page(self, label_studio: Any) -> Iterator[Any]:
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.set_default_timeout(60_000)
+            page.goto(f"{label_studio.url}/user/login/")
+            page.fill("input[name=email]", label_studio.owner.email)
+            page.fill("input[name=password]", label_studio.owner.password)
+            page.press("input[name=password]", "Enter")
+            page.wait_for_url(lambda url: "/user/login" not in url)
+            yield page
+            browser.close()
+
+    def open_stream(self, page: Any, url: str, project: int) -> None:
+        page.goto(f"{url}/projects/{project}/data?labeling=1")
+        page.wait_for_selector(".statement .lsf-richtext__line")
+        instructions = page.locator(".lsf-modal-ls_visible")
+        instructions.wait_for()
+        page.keyboard.press("Escape")
+        instructions.wait_for(state="detached")
+
+    def submit(self, page: Any) -> None:
+        with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url) as sent:
+            page.keyboard.press("Control+Enter")
+        assert sent.value.ok
+
+    def checked(self, page: Any, question: str, number: int) -> None:
+        page.wait_for_function(f"document.querySelectorAll('.{question} input:checked').length === {number}")
+
+    def test_a_statement_is_coded_without_the_mouse(
+        self, label_studio: Any, client: Client, codebook: Codebook, page: Any, title: str
+    ) -> None:
+        result = push(client, title, statements(), codebook)
+        self.open_stream(page, label_studio.url, result.project)
+        shown = page.locator(".statement").inner_text()
+        assert shown.split() == PART.split()
+        for key, question, number in [("2", "stance", 1), ("q", "concerns", 1), ("e", "concerns", 2)]:
+            page.keyboard.press(key)
+            self.checked(page, question, number)
+        self.submit(page)
+        pulled = pull(client, title, codebook)
+        assert pulled.refusals == ()
+        assert [(a.statement, a.stance, a.concerns, a.holder, a.holder_type, a.blind) for a in pulled.annotations] == [
+            (statements()[0][0].id, "against", ("surveillance", "data_access"), None, None, True)
+        ]
+
+    def test_a_holder_marked_behind_an_emoji_comes_back_in_its_place(
+        self, label_studio: Any, client: Client, codebook: Codebook, page: Any, title: str
+    ) -> None:
+        result = push(client, title, statements()[:1], codebook)
+        self.open_stream(page, label_studio.url, result.project)
+        box = page.evaluate(
+            """() => {
+                const walker = document.createTreeWalker(document.querySelector('.statement'), NodeFilter.SHOW_TEXT);
+                while (walker.nextNode()) {
+                    const at = walker.currentNode.data.indexOf('Microsoft called');
+                    if (at < 0) continue;
+                    const range = document.createRange();
+                    range.setStart(walker.currentNode, at + 1);
+                    range.setEnd(walker.currentNode, at + 8);
+                    const {left, right, top, bottom} = range.getBoundingClientRect();
+                    return {left, right, middle: (top + bottom) / 2};
+                }
+            }"""
+        )
+        page.keyboard.press("h")
+        page.mouse.move(box["left"], box["middle"])
+        page.mouse.down()
+        page.mouse.move(box["right"], box["middle"], steps=6)
+        page.mouse.up()
+        page.wait_for_selector(".statement .htx-highlight")
+        page.keyboard.press("2")
+        self.checked(page, "stance", 1)
+        self.submit(page)
+        (only,) = pull(client, title, codebook).annotations
+        assert only.holder == "Microsoft"
+        (task,) = tasks(client, result.project)
+        assert holder_span(PART, task["annotations"][0]) == (SECOND_MICROSOFT, SECOND_MICROSOFT + 9)
