@@ -37,30 +37,38 @@ format: $(VENV)/.installed-dev
 
 setup: $(VENV)/.installed
 
-# A stamp is written last, so that an install which was interrupted is taken up again by the next call. The stamp's name
-# holds no version: a changed pyproject.toml or constraints.txt makes it stale, and pip then installs only what differs.
-$(VENV)/bin/pip:
-	@echo "Making $(VENV)"
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	@$(PYTHON) -m venv $(VENV)
+# A stamp is written when an install is whole. While one runs, a file `.unfinished` lies in the environment: the next call of
+# make finds it, throws the environment away and makes it anew, since half an install cannot be trusted.
+ifneq ($(wildcard $(VENV)/.unfinished),)
+  $(info The last install was interrupted: making $(VENV) anew)
+  $(shell rm -rf $(VENV))
+endif
+ifneq ($(wildcard $(LS_VENV)/.unfinished),)
+  $(info The last install was interrupted: making $(LS_VENV) anew)
+  $(shell rm -rf $(LS_VENV))
+endif
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	@echo "Installing treaty-stance and what it stands on (3 minutes or so)"
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@echo "Installing treaty-stance and what it stands on into $(VENV) (3 minutes or so)"
+	@mkdir -p $(VENV) && touch $(VENV)/.unfinished
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install $(PIP_OPTIONS) -c constraints.txt setuptools torch==2.13.0
 	@$(BIN)/pip install $(PIP_OPTIONS) -c constraints.txt --no-build-isolation -e .
-	@touch $@
+	@rm $(VENV)/.unfinished && touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing the tools for tests and checks"
+	@touch $(VENV)/.unfinished
 	@$(BIN)/pip install $(PIP_OPTIONS) -c constraints.txt --no-build-isolation -e ".[dev]"
-	@touch $@
+	@rm $(VENV)/.unfinished && touch $@
 
 $(LS_VENV)/.installed: constraints-label-studio.txt
 	@echo "Installing Label Studio into $(LS_VENV) (2 minutes or so)"
-	@$(LS_VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(LS_VENV)
+	@mkdir -p $(LS_VENV) && touch $(LS_VENV)/.unfinished
+	@[ -x $(LS_VENV)/bin/pip ] || $(PYTHON) -m venv $(LS_VENV)
 	@$(LS_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label-studio.txt label-studio==1.23.2
-	@touch $@
+	@rm $(LS_VENV)/.unfinished && touch $@
 
 # Chromium comes from the system's packages; where it is there already nothing happens.
 .PHONY: .browser

@@ -35,6 +35,7 @@ _STYLE = """
 .statement .lsf-richtext__line { font-size: 18px; line-height: 1.6; }
 .question { margin-top: 10px; }
 .concerns .lsf-choices { column-width: 220px; column-gap: 24px; }
+.concerns .lsf-choice { width: 100%; break-inside: avoid; }
 """
 
 

@@ -24,8 +24,6 @@ _WRAP_SLACK = 0.85  # a proportional font or a hyphen-free setter fills lines to
 # that are never closed. Single ones count only at a word's edge: within a word they are apostrophes.
 _QUOTES = re.compile(r"[\"“”„«»]|(?<!\w)['‘’‚‹›]|['‘’›](?!\w)")
 _OPENER_AT_END = re.compile(r"\s[\"“”„«»'‘’‚‹]")
-_HAS_OPENER = re.compile(r"[\"“„«‘(\[]")
-_CLOSERS_ONLY = re.compile(r"[\"”’»›)\]]+")
 _OPENS_WITH_QUOTE = re.compile(r"[\"“„«‘‚‹']")
 _ENDS_WITH_QUOTE = re.compile(r"[\"”»’›]\s*$")
 _QUOTED = re.compile(r"[\"“„«][^\"“”„«»]*(?:[\"”»“]|$)|(?<!\w)‘[^‘]*?(?:’(?!\w)|$)")
@@ -228,17 +226,17 @@ def _closes_quotation(mark: re.Match[str], text: str, start: int) -> bool:
 
 
 def _sentences(text: str, start: int, end: int, language: str) -> list[tuple[int, int]]:
-    """Return a paragraph's sentences as trimmed offsets, as the splitter cuts them but for four corrections.
+    """Return a paragraph's sentences as trimmed offsets, as the splitter cuts them but for three corrections.
 
-    A quotation mark that opens the next sentence is moved there; a lone closing one goes back; a number that stands alone
-    ("1.") goes with what it numbers; and after ``?``, ``!`` or ``…`` a small letter goes on ("Why?" she asked).
+    A quotation mark that opens the next sentence is moved there; a number that stands alone ("1.") goes with what it
+    numbers; and after ``?``, ``!`` or ``…`` a small letter goes on ("Why?" she asked).
     """
     from sentencex import get_sentence_boundaries
 
     masked = _QUOTES.sub(" ", text[start:end])
     cuts = [start + boundary["end_index"] for boundary in get_sentence_boundaries(language, masked)]
     spans: list[tuple[int, int]] = []
-    begin, numbered, quoted = start, False, False
+    begin, numbered = start, False
     for cut in [*cuts[:-1], end]:
         stop = cut - 1 if cut < end and _OPENER_AT_END.fullmatch(text, cut - 2, cut) and not text[cut].isspace() else cut
         span = _trimmed(text, begin, stop)
@@ -248,13 +246,11 @@ def _sentences(text: str, start: int, end: int, language: str) -> list[tuple[int
         piece = text[slice(*span)]
         tail = text[max(start, spans[-1][1] - 8) : spans[-1][1]] if spans else ""
         goes_on = piece.lstrip("\"“„«'‘‚‹ ")[:1].islower() and _MAY_GO_ON.search(tail) is not None
-        closes = quoted and _CLOSERS_ONLY.fullmatch(piece) is not None
-        if spans and (numbered or goes_on or closes):
+        if spans and (numbered or goes_on):
             spans[-1] = (spans[-1][0], span[1])
         else:
             spans.append(span)
         numbered = len(piece) <= 8 and not any(c.isalpha() for c in piece) and any(c.isdigit() for c in piece)
-        quoted = quoted or _HAS_OPENER.search(piece) is not None
     return spans
 
 

@@ -75,6 +75,7 @@ def save_bundle(
     try:
         weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
         save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
+        (partial / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
         trained.network.encoder.config.to_json_file(partial / "config.json")  # type: ignore[union-attr, operator]
         trained.tokenizer.save_pretrained(partial)
         write_text(partial / "codebook.json", dump_codebook(codebook))

@@ -7,6 +7,7 @@ light, dark and printed form. Which colour a stance has follows from its polarit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from annotation.codebook import Codebook
@@ -25,7 +26,7 @@ _ORDER = (
 )  # along a bar: the two sides at its ends, where lengths can be compared
 # Blue against vermilion, with gold between them, keep apart for red-blind, green-blind and blue-blind readers.
 _LIGHT = {"positive": "#1f6fb2", "both": "#e0a526", "neutral": "#c3c1ba", "negative": "#c4451c"}
-_DARK = {"positive": "#62aeea", "both": "#ecc463", "neutral": "#5c6066", "negative": "#ee7b52"}
+_DARK = {"positive": "#62aeea", "both": "#f3d477", "neutral": "#5c6066", "negative": "#e2643a"}
 _FADES = (0.0, 0.4, 0.65)  # shares of paper mixed in for a second and third stance of one polarity
 _LONGEST_BY_MONTH = 120  # months on the axis, above which bars would be thinner than two pixels on a phone
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -135,6 +136,7 @@ def time_chart(labels: Labels) -> dict[str, Any] | None:
     return _finish(chart, right=24)  # room for half of the last label
 
 
+@cache
 def runtime() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one piece of JavaScript that sets ``vegaEmbed`` and loads nothing."""
     import vl_convert

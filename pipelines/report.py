@@ -145,7 +145,7 @@ def render_page(labels: Labels, *, evaluation: Evaluation | None, generated: str
     environment = Environment(
         loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment.get_template("report.html.j2").render(
         title=title or labels.codebook.target.name,
         generated=generated,
@@ -196,7 +196,8 @@ def _statements(frame: pd.DataFrame, holders: pd.DataFrame, labels: Labels) -> t
             _share(row["confidence"]),
             sorted(concern[label] for label in set(row["concerns"])),
         ]
-        size += len(_json(value).encode()) + (0 if document in documents else len(_json(document).encode()))
+        fresh = [part for part, known in ((document, documents), (name, names)) if part is not None and part not in known]
+        size += len(_json([value, *fresh]).encode("utf-8"))
         if rows and size > _MOST_BYTES:
             break
         documents.setdefault(document, len(documents))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -145,20 +147,23 @@ def positions(labels: Labels) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = decided(labels)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in decided(labels)[["holder", "holder_type", "stance", "document_id", "published"]].to_dict("records"):
+        key = holder_key(row["holder"])
+        if key is not None:
+            groups.setdefault(key, []).append(row)
     stances = labels.codebook.stance_ids
-    names = rows["holder"].map(spelling)
     table: list[dict[str, Any]] = []
-    for _, group in rows.assign(holder=names).groupby(names.map(holder_key), sort=False, dropna=True):
-        counts = group["stance"].value_counts()
-        dates = sorted(date for date in group["published"].map(iso_date) if isinstance(date, str))
+    for group in groups.values():
+        counts = Counter(row["stance"] for row in group)
+        dates = sorted(filter(None, (iso_date(row["published"]) for row in group)))
         table.append(
             {
-                "holder": _commonest(group["holder"]),
-                "holder_type": _commonest(group["holder_type"]),
+                "holder": _commonest(spelling(row["holder"]) for row in group),
+                "holder_type": _commonest(row["holder_type"] for row in group),
                 "n": len(group),
-                **{stance: int(counts.get(stance, 0)) for stance in stances},
-                "documents": int(group["document_id"].nunique()),
+                **{stance: counts[stance] for stance in stances},
+                "documents": len({row["document_id"] for row in group if isinstance(row["document_id"], str)}),
                 "first": dates[0] if dates else None,
                 "last": dates[-1] if dates else None,
             }
@@ -230,9 +235,9 @@ def _count_stances(labels: Labels, name: str, keys: pd.Series, stances: pd.Serie
     return table.rename_axis(index=name, columns=None).reset_index()
 
 
-def _commonest(values: pd.Series) -> str | None:
-    counts = values.dropna().value_counts(sort=False)  # in order of appearance, so that idxmax takes the first of a tie
-    return str(counts.idxmax()) if len(counts) else None
+def _commonest(values: Iterable[object]) -> str | None:
+    counts = Counter(value for value in values if isinstance(value, str))  # pandas has NaN where there is none
+    return counts.most_common(1)[0][0] if counts else None  # of a tie, the one met first
 
 
 def _defuse(cell: Any) -> Any:

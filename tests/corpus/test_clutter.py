@@ -151,6 +151,7 @@ def test_headline_and_deck_are_headings_with_the_byline_between_them_and_the_pro
 def test_subheadings_are_headings_only_where_prose_follows() -> None:
     assert classify([PROSE, "What comes next", PROSE]) == [None, "heading", None]
     assert classify([PROSE, "What comes next"]) == [None, None]
+    assert classify([PROSE, "What comes next", "Advertisement", PROSE]) == [None, None, "boilerplate", None]
     assert classify(["What comes next"]) == [None]
 
 

@@ -35,7 +35,8 @@ def cut(text: str, **limits: int) -> list[str]:
 def check(segmentation: Segmentation) -> None:
     """Every character that is not white space is in exactly one piece, and each piece slices the text."""
     text = segmentation.document.text
-    pieces = sorted([(p.start, p.end, p.text) for p in (*segmentation.statements, *segmentation.clutter)])
+    pieces = [(s.start, s.end, s.text) for s in segmentation.statements]
+    pieces = sorted(pieces + [(c.start, c.end, c.text) for c in segmentation.clutter])
     reached = 0
     for start, end, piece in pieces:
         assert start >= reached
@@ -196,6 +197,20 @@ def test_three_sentences_at_most_and_the_fourth_has_them_as_its_context() -> Non
     assert [s.text for s in four.statements] == ["The draft is long. It is vague. It is late.", "It is lost."]
     assert four.statements[1].before == "The draft is long. It is vague. It is late."
     assert four.statements[0].after == "It is lost."
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["1. The text is open to all states.", "“Is it vague?” she asked.", "« Nous refusons ce texte. »", "“No!” he cried."],
+)
+def test_numbers_questions_and_closing_marks_do_not_stand_alone(sentence: str) -> None:
+    assert cut(f"{sentence} Nobody came.", max_sentences=1) == [sentence, "Nobody came."]
+
+
+def test_a_statement_may_be_as_long_as_the_limit_and_not_longer() -> None:
+    text = "It failed. It fell."
+    assert cut(text, max_characters=len(text)) == [text]
+    assert cut(text, max_characters=len(text) - 1) == ["It failed.", "It fell."]
 
 
 def test_a_single_sentence_longer_than_the_limit_stays_whole() -> None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import pytest
 
 from annotation.codebook import Codebook, load_codebook, parse_codebook
 from corpus.errors import RecordError, UsageError
+from models.passage import Judgement, Passage
 from pipelines.charts import concern_chart, holder_type_chart, stance_colours, time_chart
+from pipelines.label import label
 from pipelines.report import read_evaluation, render_page, write_report
 from pipelines.tables import read_labels, stance_by_holder_type
 
@@ -129,21 +131,14 @@ def test_hostile_texts_are_data_and_no_markup(write_labels: WriteLabels) -> None
     assert "\u2028" not in page.scripts[0]
 
 
-@pytest.mark.parametrize(
-    ("url", "linked"),
-    [
-        ("https://example.org/a?b=c", True),
-        ("HTTP://example.org", True),
-        ("javascript:alert(1)", False),
-        ("JaVaScRiPt:alert(1)//https://example.org", False),
-        (" https://example.org", False),
-        ("data:text/html,x", False),
-        ("file:notes.txt", False),
-        ("//example.org", False),
-    ],
-)
-def test_only_web_addresses_become_links(write_labels: WriteLabels, url: str, linked: bool) -> None:
-    assert page_of(write_labels([{"url": url}])).data["documents"][0][3:] == ([url, None] if linked else [None, url])
+def test_only_web_addresses_become_links(write_labels: WriteLabels) -> None:
+    linked = ["https://example.org/a?b=c", "HTTP://example.org"]
+    shown = [
+        "javascript:alert(1)", "JaVaScRiPt:alert(1)//https://example.org", " https://example.org", "data:text/html,x",
+        "file:notes.txt", "//example.org",
+    ]  # fmt: skip
+    data = page_of(write_labels([{"url": url} for url in linked + shown])).data
+    assert [row[3:] for row in data["documents"]] == [[url, None] for url in linked] + [[None, url] for url in shown]
 
 
 def test_the_page_carries_every_decided_statement_with_what_belongs_to_it(write_labels: WriteLabels) -> None:
@@ -366,6 +361,35 @@ def test_another_codebook_works_and_no_label_of_the_shipped_one_appears(write_la
     html = render_page(read_labels(write_labels([{"concerns": ["cost"]}])), evaluation=None, generated="2026-11-22")
     page = Page(html)
     visible = page.text + msgspec.json.encode(page.data).decode()
-    for label in (*load_codebook().stances, *load_codebook().concerns):
-        assert label.name not in visible
+    for part in (*load_codebook().stances, *load_codebook().concerns):
+        assert part.name not in visible
     assert "What it costs" in visible
+
+
+class Undecided:
+    """A judge that welcomes everything, or cannot decide where a question is asked."""
+
+    model_id = "undecided-1"
+
+    def __init__(self, codebook: Codebook) -> None:
+        self.codebook = codebook
+
+    def judge(self, passages: Sequence[Passage]) -> list[Judgement]:
+        """Return the same shares for every passage."""
+        return [
+            Judgement("welcome", (0.7, 0.2, 0.1), ("cost",), (0.9, 0.1), 0.7, abstained="?" in passage.text)
+            for passage in passages
+        ]
+
+
+def test_what_the_label_job_writes_is_what_the_report_reads(tmp_path: Path, bypass: Codebook) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "text,holder,holder_type,published\nA road at last.,Anna,club,2024-05-06\nWho pays?,Anna,,\n,Bertha,town,2024\n",
+        encoding="utf-8",
+    )
+    label([str(tmp_path / "rows.csv")], Undecided(bypass), tmp_path / "labels", created="2026-11-22T12:00:00Z")
+    page = page_of(tmp_path / "labels")
+    assert page.data["statements"] == [[0, "A road at last.", 0, 1, 0, 0.7, [0]]]
+    assert page.data["positions"] == [["Anna", 1, 1, [1, 0, 0], 1, "2024-05-06", "2024-05-06"]]
+    assert "Statements 1 Left undecided 1 Invalid rows 1" in page.text
+    assert "by reason. 1 text is empty" in page.text

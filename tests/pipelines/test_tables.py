@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.codebook import Codebook, load_codebook, parse_codebook
@@ -172,6 +172,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_every_table_agrees_with_a_plain_count_of_the_rows(bypass: Codebook, rows: list[dict[str, Any]]) -> None:
     columns = ["holder", "stance", "holder_type", "published", "concerns", "document_id", "status", "abstained"]

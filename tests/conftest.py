@@ -1,0 +1,134 @@
+"""Shared by all rooms' tests: seeds, an invented codebook and corpus, and a tiny encoder made on the spot."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from annotation.codebook import Codebook, parse_codebook
+
+# A shared two-core machine is no place to judge how long an example takes.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+INVENTED = """
+format: 1
+name: river-pact
+version: 1
+target: {name: The River Pact, aliases: [river treaty]}
+stances:
+  - {id: yes_please, name: Wants it, polarity: positive, hotkey: "1", definition: The holder wants the pact.}
+  - {id: no_thanks, name: Does not want it, polarity: negative, hotkey: "2", definition: The holder refuses the pact.}
+  - {id: silent, name: Says nothing, polarity: neutral, hotkey: "3", definition: No position.}
+concerns:
+  - {id: fish, name: Fish, hotkey: f, definition: Fish and other animals.}
+  - {id: money, name: Money, hotkey: m, definition: Cost and price.}
+holder_types:
+  - {id: town, name: Town}
+  - {id: angler, name: Angler}
+  - {id: nobody, name: Nobody, nobody: true}
+rules: [Judge the words.]
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test asks a hub for anything, and none writes into the user's caches."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HF_HUB_OFFLINE", "1")
+    patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
+    patch.setenv("TRANSFORMERS_VERBOSITY", "error")
+    patch.setenv("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def invented() -> Codebook:
+    """A codebook with three stances and two concerns that has nothing to do with the shipped one."""
+    return parse_codebook(INVENTED, where="river-pact.yaml")
+
+
+@pytest.fixture(scope="session")
+def invented_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The invented codebook as a file."""
+    path = tmp_path_factory.mktemp("codebook") / "river-pact.yaml"
+    path.write_text(INVENTED, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_lines() -> Callable[[int, int], list[dict[str, object]]]:
+    """Make labelled statements on the invented pact: (documents, seed) to JSON Lines rows, three to a document."""
+
+    def lines(documents: int, seed: int) -> list[dict[str, object]]:
+        rng = random.Random(seed)  # noqa: S311  # invented text, not a secret
+        syllables = ["ba", "ke", "li", "mo", "nu", "ra", "se", "ti"]
+        verbs = {
+            "yes_please": ["welcomes the pact", "signs the pact gladly", "praises the pact"],
+            "no_thanks": ["rejects the pact", "warns against the pact", "refuses the pact"],
+            "silent": ["read the pact", "counted the pages", "met on a Monday"],
+        }
+        out: list[dict[str, object]] = []
+        for d in range(documents):
+            for _ in range(3):
+                stance = rng.choice(sorted(verbs))
+                holder = rng.choice(["Upperton", "Lowerton", "Ann Gler", "Tom Trout"])
+                kind = "town" if holder.endswith("ton") else "angler"
+                concerns = [c for c in ("fish", "money") if rng.random() < 0.5]
+                tail = "".join({"fish": " Salmon and fish matter.", "money": " The price is high."}[c] for c in concerns)
+                # names that no other statement has keep the invented statements from being near-copies of one another
+                places = " ".join("".join(rng.choices(syllables, k=3)) for _ in range(8))
+                out.append(
+                    {
+                        "text": f"{holder} {rng.choice(verbs[stance])} at {places}.{tail}",
+                        "stance": stance,
+                        "concerns": concerns,
+                        "holder": holder,
+                        "holder_type": kind,
+                        "url": f"https://river.example/{seed}/{d}",
+                        "title": f"River news {d}",
+                        "published": f"2025-{1 + d % 12:02d}-01",
+                        "publisher": "River Gazette",
+                    }
+                )
+        return out
+
+    return lines
+
+
+@pytest.fixture(scope="session")
+def lines_path(make_lines: Callable[[int, int], list[dict[str, object]]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled statements of eighty invented documents as a JSON Lines file."""
+    path = tmp_path_factory.mktemp("lines") / "gold.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in make_lines(80, 1)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(make_lines: Callable[[int, int], list[dict[str, object]]], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A BERT of two narrow layers with random weights and a tokenizer of its own, in Hugging Face form."""
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = BertWordPieceTokenizer(lowercase=True)
+    words.train_from_iterator([str(row["text"]) for row in make_lines(80, 1)], vocab_size=400, show_progress=False)
+    words.save(str(folder / "tokenizer.json"))
+    BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        config = BertConfig(
+            vocab_size=words.get_vocab_size(),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+        )
+        BertModel(config).save_pretrained(folder)
+    return str(folder)

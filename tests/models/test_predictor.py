@@ -1,0 +1,78 @@
+"""A judgement depends on its passage alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bundle import load_bundle, save_bundle
+from models.passage import Passage
+from models.predictor import Predictor
+
+if TYPE_CHECKING:
+    from tests.models.conftest import Small
+
+
+@pytest.fixture(scope="session")
+def folder(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("predictor") / "bundle"
+    save_bundle(path, small.trained, small.codebook, small.split, facts={})
+    return path
+
+
+@pytest.fixture(scope="session")
+def predictor(folder: Path) -> Predictor:
+    return Predictor.load(folder)
+
+
+words = st.lists(
+    st.sampled_from(["Upperton", "rejects", "welcomes", "the", "pact", "fish", "price", "\U0001f41f", "Ünïcode"]),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(texts=st.lists(words.map(" ".join), min_size=1, max_size=25), order=st.randoms(use_true_random=False))
+def test_batch_composition_never_changes_a_decision(predictor: Predictor, texts: list[str], order: object) -> None:
+    passages = [Passage(t) for t in texts]
+    shuffled = list(range(len(passages)))
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    together = predictor.judge(passages)
+    mixed = predictor.judge([passages[i] for i in shuffled])
+    for place, i in enumerate(shuffled):
+        assert mixed[place] == together[i]
+    alone = [predictor.judge([p])[0] for p in passages[:3]]
+    for a, b in zip(alone, together, strict=False):
+        assert (a.stance, a.concerns, a.holder_start, a.holder_end) == (b.stance, b.concerns, b.holder_start, b.holder_end)
+
+
+def test_token_budget_and_threads_change_no_judgement(folder: Path, predictor: Predictor) -> None:
+    passages = [Passage(f"Lowerton {'really ' * (i % 17)}rejects the pact. {'Fish. ' * (i % 5)}") for i in range(60)]
+    small_batches = Predictor(load_bundle(folder), tokens=64)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = predictor.judge(passages)
+    finally:
+        torch.set_num_threads(threads)
+    assert one == small_batches.judge(passages)
+
+
+def test_judgements_follow_the_codebook(predictor: Predictor) -> None:
+    text = "Ann Gler rejects the pact in year 7. The price is high."
+    found = predictor.judge([Passage(text)])[0]
+    assert found.stance == "no_thanks"
+    assert found.concerns == ("money",)
+    assert sum(found.probabilities) == pytest.approx(1)
+    assert found.confidence == max(found.probabilities)
+    assert found.holder_type == "angler"
+    assert text[found.holder_start : found.holder_end] == "Ann Gler"
+
+
+def test_nothing_in_nothing_out(predictor: Predictor) -> None:
+    assert predictor.judge([]) == []

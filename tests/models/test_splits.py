@@ -1,0 +1,129 @@
+"""Splits keep together what belongs together, and notice when the data has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from corpus.errors import RecordError
+from corpus.identity import document_id, statement_id
+from corpus.records import Document, GoldLabel, Statement
+from models.dataset import Example, build_examples
+from models.splits import PARTS, NearCopies, group_examples, make_split, read_split, take, write_split
+
+
+def example(text: str, url: str, *, stance: str = "favor", title: str = "") -> Example:
+    document = Document(id=document_id(url, text + title), url=url, text=text + title)
+    statement = Statement(
+        id=statement_id(document.id, 0, len(text)), document=document.id, start=0, end=len(text), text=text
+    )
+    return Example(statement, document, GoldLabel(statement=statement.id, codebook_version="1", stance=stance))
+
+
+LONG = "the delegates agreed after a long night that the text should be sent to the assembly for a vote in the winter"
+
+
+def test_statements_of_one_document_one_address_and_near_copies_are_one_group() -> None:
+    examples = [
+        example(LONG, "https://a.example/1"),
+        example("something else entirely was said here by others", "https://a.example/1/?utm_source=x#top"),
+        example(LONG.replace("winter", "spring"), "https://b.example/wire"),
+        example("fishing rights were discussed by the two towns at great length", "https://c.example/"),
+    ]
+    groups = group_examples(examples)
+    assert groups[0] == groups[1], "one canonical address"
+    assert groups[0] == groups[2], "a light edit"
+    assert groups[3] != groups[0]
+
+
+def test_a_chain_of_near_copies_is_one_group_although_its_ends_differ() -> None:
+    words = [f"word{i}" for i in range(60)]
+    chain = [" ".join(words[i : i + 40]) for i in (0, 5, 10, 15, 20)]
+    groups = group_examples(
+        [example(text, f"https://{i}.example/") for i, text in enumerate(chain)], NearCopies(threshold=0.6)
+    )
+    assert len(set(groups)) == 1
+
+
+def many(n: int) -> list[Example]:
+    stances = ("favor", "against", "none")
+    return [
+        example(
+            f"statement {i} says thing {i * i} about matter {i * 7}",
+            f"https://{i // 2}.example/",
+            stance=stances[i % 3],
+            title=str(i),
+        )
+        for i in range(n)
+    ]
+
+
+def test_parts_are_disjoint_cover_everything_and_never_share_a_group() -> None:
+    examples = many(300)
+    split = make_split(examples, seed=3)
+    ids = [i for part in PARTS for i in split.parts[part]]
+    assert sorted(ids) == sorted(e.statement.id for e in examples)
+    part_of = {i: part for part in PARTS for i in split.parts[part]}
+    groups: dict[int, set[str]] = {}
+    for e, g in zip(examples, group_examples(examples), strict=True):
+        groups.setdefault(g, set()).add(part_of[e.statement.id])
+    assert all(len(parts) == 1 for parts in groups.values())
+    assert [round(len(split.parts[p]) / 300, 1) for p in ("train", "test")] == [0.7, 0.2]  # 65 % rounds to 0.7
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    examples = many(120)
+    assert make_split(examples, seed=3) == make_split(examples, seed=3)
+    assert make_split(examples, seed=3).parts != make_split(examples, seed=4).parts
+
+
+@pytest.mark.parametrize("change", [{"stance": "against"}, {"concerns": ("scope",)}])
+def test_a_changed_gold_label_is_noticed(change: dict[str, Any]) -> None:
+    examples = many(120)
+    split = make_split(examples, seed=0)
+    first = split.parts["test"][0]
+    altered = [
+        replace(e, gold=msgspec.structs.replace(e.gold, **change))
+        if e.statement.id == first and e.gold.stance != "against"
+        else e
+        for e in examples
+    ]
+    if altered == examples:  # the first one happened to be against already
+        altered = [
+            replace(e, gold=msgspec.structs.replace(e.gold, stance="none")) if e.statement.id == first else e
+            for e in examples
+        ]
+    with pytest.raises(RecordError, match="the test part has hash"):
+        take(altered, split, "test")
+    assert take(altered, split, "train") == take(examples, split, "train")
+
+
+def test_a_missing_statement_is_noticed() -> None:
+    examples = many(120)
+    split = make_split(examples, seed=0)
+    with pytest.raises(RecordError, match="train again"):
+        take([e for e in examples if e.statement.id != split.parts["test"][0]], split, "test")
+
+
+def test_too_few_documents_are_refused_with_their_number() -> None:
+    with pytest.raises(RecordError, match=r"^5 independent documents"):
+        make_split(many(10), seed=0)
+
+
+def test_a_split_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    split = make_split(many(120), seed=0)
+    write_split(tmp_path / "split.json", split)
+    assert read_split(tmp_path / "split.json") == split
+    (tmp_path / "other.json").write_text('{"format": 1}')
+    with pytest.raises(RecordError, match="not a split file"):
+        read_split(tmp_path / "other.json")
+
+
+def test_two_gold_labels_for_one_statement_are_refused() -> None:
+    e = example(LONG, "https://a.example/")
+    with pytest.raises(RecordError, match="two gold labels"):
+        build_examples([e.statement], {e.document.id: e.document}, [e.gold, e.gold])
