@@ -13,7 +13,7 @@ class TreatyStanceError(Exception):
 
 
 class UsageError(TreatyStanceError):
-    """The command was asked for something that cannot be meant: a missing file, a clash of options, a taken output folder."""
+    """The command was asked for what cannot be meant: a missing file, a clash of options, a taken output folder."""
 
     exit_code = 2
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from annotation.codebook import Codebook, dump_codebook, parse_codebook
-from corpus.errors import BundleError, UsageError
+from corpus.errors import BundleError, RecordError, UsageError
 from corpus.files import read_json, write_json, write_text
 from corpus.identity import digest, file_sha256
 from models.calibration import Calibration
@@ -47,7 +47,7 @@ def save_bundle(
     *,
     facts: Mapping[str, Any],
 ) -> str:
-    """Write a bundle and return its model id, which is a hash of all its files.
+    """Write a bundle and return its model id, a hash of all its files: the same training gives the same id.
 
     The bundle is written beside ``folder`` and moved there when it is whole; a bundle that lies there is replaced.
 
@@ -112,7 +112,7 @@ def check_target(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         try:
             ours = "model_id" in read_json(folder / MANIFEST)
-        except (BundleError, UsageError):
+        except (RecordError, UsageError, TypeError):
             ours = False
         if not ours:
             raise UsageError(f"{folder}: the folder holds something that is not a bundle; choose an empty one or remove it")

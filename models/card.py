@@ -18,7 +18,7 @@ def model_card(codebook: Codebook, recipe: Recipe, history: Sequence[Mapping[str
         codebook: What the labels mean.
         recipe: How the network was trained.
         history: One row an epoch, with the development figures.
-        facts: The manifest's own: ``corpus``, ``versions``, ``created``.
+        facts: The manifest's own: ``corpus``, ``versions``. The date stays out: the same training gives the same card.
     """
     best = max(history, key=lambda row: row["score"])
     parts = facts.get("corpus", {}).get("parts", {})
@@ -28,8 +28,8 @@ def model_card(codebook: Codebook, recipe: Recipe, history: Sequence[Mapping[str
     return f"""# Stance on: {codebook.target.name}
 
 A classifier of statements: which stance their holder takes towards the target, which concerns they raise, and who the
-holder is. Encoder `{recipe.encoder}`, codebook `{codebook.id}`, made on {facts.get("created", "an unknown date")} with
-treaty-stance {facts.get("versions", {}).get("treaty-stance", "")}.
+holder is. Encoder `{recipe.encoder}`, codebook `{codebook.id}`, made with treaty-stance
+{facts.get("versions", {}).get("treaty-stance", "")} (when, and with which versions of what else: `manifest.json`).
 
 ## Data
 

@@ -46,12 +46,14 @@ def encode(tokenizer: Any, passages: Sequence[Passage], *, context: str, max_len
     if context == "none":
         batch = tokenizer(texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
         return [_encoded(batch, i) for i in range(len(texts))]
-    # The statement keeps all but a quarter of the room; its context takes what is left.
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-    keep = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room, return_offsets_mapping=True)
-    cut = [t[: o[-1][1]] if o else "" for t, o in zip(texts, keep["offset_mapping"], strict=True)]
-    pairs = [_context(p, context) for p in passages]
-    batch = tokenizer(cut, pairs, truncation="only_second", max_length=max_length, return_offsets_mapping=True)
+    own = [_cut(tokenizer, t, room) for t in texts]
+    context_room = [room - n for _, n in own]
+    around = [
+        _cut(tokenizer, _context(p, context), n)[0] if n > 0 else "" for p, n in zip(passages, context_room, strict=True)
+    ]
+    # Cutting between characters can make a token more of it, so the tokenizer's own limit stays as a second wall.
+    batch = tokenizer([t for t, _ in own], around, truncation=True, max_length=max_length, return_offsets_mapping=True)
     return [_encoded(batch, i) for i in range(len(texts))]
 
 
@@ -85,6 +87,13 @@ def length_batches(lengths: Sequence[int], *, tokens: int) -> list[list[int]]:
         else:
             batches.append([i])
     return batches
+
+
+def _cut(tokenizer: Any, text: str, room: int) -> tuple[str, int]:
+    """Return the beginning of a text that fills at most ``room`` tokens, and how many it fills."""
+    batch = tokenizer(text, add_special_tokens=False, truncation=True, max_length=room, return_offsets_mapping=True)
+    offsets = batch["offset_mapping"]
+    return (text[: offsets[-1][1]], len(offsets)) if offsets else ("", 0)
 
 
 def _context(passage: Passage, context: str) -> str:

@@ -43,7 +43,8 @@ class StanceNetwork(nn.Module):
     """Mean-pools the statement's own tokens for the three label heads; each token scores itself as start and end.
 
     The pooled vector is a mean over tokens, as in the training of sentence encoders (Reimers & Gurevych 2019, section 3).
-    Context and special tokens are read by attention but not pooled.
+    Context and special tokens are read by attention but not pooled. The holder's type is read from the pooled vector and
+    from the tokens that the span head points at.
     """
 
     def __init__(self, encoder: nn.Module, sizes: Sizes, dropout: float) -> None:
@@ -53,7 +54,7 @@ class StanceNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.stance = nn.Linear(width, sizes.stances)
         self.concerns = nn.Linear(width, sizes.concerns)
-        self.holder_type = nn.Linear(width, sizes.holder_types)
+        self.holder_type = nn.Linear(2 * width, sizes.holder_types)
         self.span = nn.Linear(width, 2)
 
     def forward(self, ids: Tensor, mask: Tensor, own: Tensor) -> Logits:
@@ -64,7 +65,10 @@ class StanceNetwork(nn.Module):
         pointable = own.clone()
         pointable[:, 0] = True
         span = self.span(self.dropout(hidden)).masked_fill(~pointable.unsqueeze(-1), _MASKED)
-        return Logits(self.stance(pooled), self.concerns(pooled), self.holder_type(pooled), span)
+        pointed = span.softmax(dim=1).mean(-1, keepdim=True)
+        named = self.dropout((hidden * pointed).sum(1))
+        holder_type = self.holder_type(torch.cat([pooled, named], dim=-1))
+        return Logits(self.stance(pooled), self.concerns(pooled), holder_type, span)
 
 
 def encoder_folder(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import sys
 import traceback
@@ -253,9 +254,7 @@ def agreement(corpus: Path | None, codebook: Path | None) -> None:
     from annotation.codebook import load_codebook
     from corpus.reference_corpus import load_reference
 
-    rows = agreement_table(
-        measure_agreement(paired_readings(load_reference(corpus).annotations), load_codebook(codebook))
-    )
+    rows = agreement_table(measure_agreement(paired_readings(load_reference(corpus).annotations), load_codebook(codebook)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
@@ -295,6 +294,7 @@ def _hush_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its remarks on odd PDFs would stand beside our one sentence
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -56,8 +56,10 @@ def demo(
     Raises:
         UsageError: when ``extra`` names something that does not exist, or ``output`` cannot be written to.
     """
+    from models.bundle import check_target
     from models.predictor import Predictor
     from models.splits import read_split, take
+    from pipelines.folder import clear_folder
     from pipelines.label import LabelOptions, label
     from pipelines.report import write_report
     from pipelines.tables import read_labels
@@ -66,6 +68,9 @@ def demo(
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder; expected texts to label")
     bundle, unseen, labels = output / "bundle", output / "unseen.jsonl", output / "labels"
+    check_target(bundle)
+    if (labels / "manifest.json").is_file():  # an earlier demo's: a label job by itself never replaces another job's result
+        clear_folder(labels)
     say("1/4 Training on the reference corpus (about 6 minutes on two cores)")
     trained = train(TrainJob(output=bundle), recipe, created=created, listener=listener, say=lambda s: say(f"    {s}"))
     say(f"    kept epoch {trained.trained.best_epoch}; bundle {trained.model_id}")
@@ -96,7 +101,7 @@ def demo(
     return DemoResult(bundle, labels, output / "report.html", evaluation, (*result.files, *files))
 
 
-def _write_unseen(path: Path, examples: Sequence[Example], names: dict[str, str] | Any) -> None:
+def _write_unseen(path: Path, examples: Sequence[Example], names: Mapping[str, str]) -> None:
     """Write statements as input of the label job: text and source, not a word of their gold labels."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         for e in examples:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from annotation.codebook import Codebook, parse_codebook
+
+if TYPE_CHECKING:
+    from models.dataset import Example
+    from models.splits import Split
+    from models.training import Recipe, Trained
 
 # A shared two-core machine is no place to judge how long an example takes.
 settings.register_profile("project", deadline=None)
@@ -81,7 +88,7 @@ def make_lines() -> Callable[[int, int], list[dict[str, object]]]:
                 concerns = [c for c in ("fish", "money") if rng.random() < 0.5]
                 tail = "".join({"fish": " Salmon and fish matter.", "money": " The price is high."}[c] for c in concerns)
                 # names that no other statement has keep the invented statements from being near-copies of one another
-                places = " ".join("".join(rng.choices(syllables, k=3)) for _ in range(8))
+                places = " ".join("".join(rng.choices(syllables, k=3)) for _ in range(5))
                 out.append(
                     {
                         "text": f"{holder} {rng.choice(verbs[stance])} at {places}.{tail}",
@@ -102,9 +109,9 @@ def make_lines() -> Callable[[int, int], list[dict[str, object]]]:
 
 @pytest.fixture(scope="session")
 def lines_path(make_lines: Callable[[int, int], list[dict[str, object]]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled statements of eighty invented documents as a JSON Lines file."""
+    """Labelled statements of a hundred and sixty invented documents as a JSON Lines file."""
     path = tmp_path_factory.mktemp("lines") / "gold.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in make_lines(80, 1)), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in make_lines(160, 1)), encoding="utf-8")
     return path
 
 
@@ -117,7 +124,7 @@ def tiny_encoder(make_lines: Callable[[int, int], list[dict[str, object]]], tmp_
 
     folder = tmp_path_factory.mktemp("encoder")
     words = BertWordPieceTokenizer(lowercase=True)
-    words.train_from_iterator([str(row["text"]) for row in make_lines(80, 1)], vocab_size=400, show_progress=False)
+    words.train_from_iterator([str(row["text"]) for row in make_lines(160, 1)], vocab_size=400, show_progress=False)
     words.save(str(folder / "tokenizer.json"))
     BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")).save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
@@ -132,3 +139,46 @@ def tiny_encoder(make_lines: Callable[[int, int], list[dict[str, object]]], tmp_
         )
         BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+@dataclass(frozen=True)
+class Small:
+    """A trained network with the data that it was trained on."""
+
+    trained: Trained
+    examples: tuple[Example, ...]
+    split: Split
+    codebook: Codebook
+    recipe: Recipe
+
+
+@pytest.fixture(scope="session")
+def small(lines_path: Path, invented: Codebook, tiny_encoder: str) -> Small:
+    """The tiny encoder, trained on the invented statements until it knows the words that give a label away."""
+    from models.splits import make_split, take
+    from models.training import Recipe, fine_tune
+    from pipelines.labelled import read_labelled
+
+    examples = read_labelled(lines_path, invented).examples
+    split = make_split(examples, seed=0)
+    recipe = Recipe(
+        encoder=tiny_encoder,
+        epochs=12,
+        learning_rate=2e-3,
+        head_learning_rate=1e-2,
+        freeze_word_embeddings=False,
+        patience=12,
+    )
+    trained = fine_tune(take(examples, split, "train"), take(examples, split, "development"), invented, recipe)
+    return Small(trained, examples, split, invented, recipe)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small network as a bundle."""
+    from models.bundle import save_bundle
+
+    folder = tmp_path_factory.mktemp("bundles") / "small"
+    facts = {"created": "2025-01-01", "corpus": {"parts": {"train": 1}}, "versions": {"treaty-stance": "0"}}
+    save_bundle(folder, small.trained, small.codebook, small.split, facts=facts)
+    return folder

@@ -17,16 +17,14 @@ from models.passage import Passage
 from models.predictor import Predictor
 
 if TYPE_CHECKING:
-    from tests.models.conftest import Small
+    from tests.conftest import Small
 
 FACTS = {"created": "2025-01-01", "corpus": {"parts": {"train": 1}}, "versions": {"treaty-stance": "0"}}
 
 
 @pytest.fixture(scope="session")
-def saved(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles") / "first"
-    save_bundle(folder, small.trained, small.codebook, small.split, facts=FACTS)
-    return folder
+def saved(small_bundle: Path) -> Path:
+    return small_bundle
 
 
 @pytest.fixture

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import load_bundle, save_bundle
+from models.bundle import load_bundle
 from models.passage import Passage
 from models.predictor import Predictor
 
-if TYPE_CHECKING:
-    from tests.models.conftest import Small
-
 
 @pytest.fixture(scope="session")
-def folder(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("predictor") / "bundle"
-    save_bundle(path, small.trained, small.codebook, small.split, facts={})
-    return path
-
-
-@pytest.fixture(scope="session")
-def predictor(folder: Path) -> Predictor:
-    return Predictor.load(folder)
+def predictor(small_bundle: Path) -> Predictor:
+    return Predictor.load(small_bundle)
 
 
 words = st.lists(
@@ -51,9 +40,9 @@ def test_batch_composition_never_changes_a_decision(predictor: Predictor, texts:
         assert (a.stance, a.concerns, a.holder_start, a.holder_end) == (b.stance, b.concerns, b.holder_start, b.holder_end)
 
 
-def test_token_budget_and_threads_change_no_judgement(folder: Path, predictor: Predictor) -> None:
+def test_token_budget_and_threads_change_no_judgement(small_bundle: Path, predictor: Predictor) -> None:
     passages = [Passage(f"Lowerton {'really ' * (i % 17)}rejects the pact. {'Fish. ' * (i % 5)}") for i in range(60)]
-    small_batches = Predictor(load_bundle(folder), tokens=64)
+    small_batches = Predictor(load_bundle(small_bundle), tokens=64)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from models.splits import take
 from models.training import Recipe, fine_tune
 
 if TYPE_CHECKING:
-    from tests.models.conftest import Small
+    from tests.conftest import Small
 
 
 def test_it_learns_words_that_give_the_label_away(small: Small) -> None:
