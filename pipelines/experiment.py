@@ -1,0 +1,153 @@
+"""Experiments: grouped cross-validation of recipes on the train and development parts. The test part stays shut."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from annotation.codebook import Codebook
+
+if TYPE_CHECKING:
+    from models.dataset import Example
+    from models.evaluation import Evaluation
+    from models.metrics import Decisions, Interval
+    from models.training import Recipe
+
+_REPORTED = ("stance_macro_f1", "stance_polar_f1", "stance_accuracy", "concern_macro_f1", "concern_micro_f1", "stance_ece")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One experiment: what was tried, what it scored with 95 % intervals, and what it cost.
+
+    ``recipe`` has what differs from the default recipe, None for the linear baseline. ``seconds`` is the mean wall time of
+    one training, ``memory_mb`` the process's peak so far.
+    """
+
+    name: str
+    recipe: dict[str, object] | None
+    folds: int
+    seeds: tuple[int, ...]
+    statements: int
+    split_hash: str
+    figures: dict[str, Interval]
+    spread: dict[str, float]
+    seconds: float
+    memory_mb: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One turn of cross-validation: train, choose epoch and thresholds, and measure, on three parts with no common group."""
+
+    training: tuple[Example, ...]
+    development: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+def make_folds(examples: Sequence[Example], *, folds: int, seed: int) -> Iterator[Fold]:
+    """Yield folds that keep documents, addresses and near-copies together; each statement is held out once.
+
+    Args:
+        examples: The train and development parts, nothing of the test part.
+        folds: Three or more: one is held out, the next one is the development part.
+        seed: Of the shuffle.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from models.splits import group_examples
+
+    stances = np.array([e.gold.stance for e in examples])
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    parts = [part for _, part in splitter.split(stances, stances, group_examples(examples))]
+    for i in range(folds):
+        rest = [j for k in range(folds) if k not in (i, (i + 1) % folds) for j in parts[k]]
+        development, held_out = parts[(i + 1) % folds], parts[i]
+        yield Fold(*(tuple(examples[j] for j in sorted(p)) for p in (rest, development, held_out)))
+
+
+def cross_validate(
+    examples: Sequence[Example],
+    codebook: Codebook,
+    name: str,
+    recipe: Recipe | None,
+    *,
+    folds: int,
+    seeds: Sequence[int],
+    split_hash: str,
+    say: Callable[[str], object] = lambda line: None,
+) -> Row:
+    """Train and measure a recipe on every fold and seed; figures are taken over all held-out statements together.
+
+    Intervals are a bootstrap by document over the decisions of the first seed; ``spread`` is the standard deviation of each
+    figure over seeds (0 for one seed).
+    """
+    import torch
+
+    from models.evaluation import evaluate
+    from models.training import Recipe as RecipeType
+
+    evaluations: list[Evaluation] = []
+    seconds = []
+    for seed in seeds:
+        gold: list[Example] = []
+        decided: list[Decisions] = []
+        for i, fold in enumerate(make_folds(examples, folds=folds, seed=seed)):
+            begun = time.perf_counter()
+            decided.append(_decide(fold, codebook, recipe, seed))
+            seconds.append(time.perf_counter() - begun)
+            gold += fold.held_out
+            say(f"{name}: seed {seed}, fold {i + 1} of {folds}, {seconds[-1]:.0f} s")
+        evaluations.append(evaluate(gold, _joined(decided), None, codebook, part="cross-validation", model_id=name))
+    values = {f: [_value(e, f) for e in evaluations] for f in _REPORTED}
+    intervals = {f: evaluations[0].figure(f).model for f in _REPORTED}
+    default = msgspec.to_builtins(RecipeType())
+    tried = None if recipe is None else msgspec.to_builtins(recipe)
+    return Row(
+        name=name,
+        recipe=None if tried is None else {k: v for k, v in tried.items() if v != default[k]},
+        folds=folds,
+        seeds=tuple(seeds),
+        statements=len(examples),
+        split_hash=split_hash,
+        figures={f: v for f, v in intervals.items() if v is not None},
+        spread={f: float(np.std(v)) for f, v in values.items()},
+        seconds=round(float(np.mean(seconds)), 1),
+        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _decide(fold: Fold, codebook: Codebook, recipe: Recipe | None, seed: int) -> Decisions:
+    from models.baseline import fit_baseline
+    from models.dataset import targets
+    from models.encoding import encode
+    from models.inference import run_network
+    from models.training import decisions, fine_tune
+
+    if recipe is None:
+        return fit_baseline(fold.training, fold.development, codebook).decide(fold.held_out, codebook)
+    recipe = msgspec.structs.replace(recipe, seed=seed)
+    trained = fine_tune(fold.training, fold.development, codebook, recipe)
+    passages = [e.passage for e in fold.held_out]
+    encoded = encode(trained.tokenizer, passages, context=recipe.context, max_length=recipe.max_length)
+    scores = run_network(trained.network, encoded, pad=trained.tokenizer.pad_token_id)
+    return decisions(scores, targets(fold.held_out, codebook), trained.calibration)
+
+
+def _joined(parts: Sequence[Decisions]) -> Decisions:
+    from models.metrics import Decisions
+
+    names = ("gold_stance", "stance", "gold_concerns", "concerns", "confidence")
+    return Decisions(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def _value(evaluation: Evaluation, name: str) -> float:
+    found = evaluation.figure(name).model
+    return float("nan") if found is None else found.value
