@@ -156,6 +156,13 @@ _RELATED = re.compile(
 )
 _MARKDOWN_HEADING = re.compile(r"#{1,6}\s+\S")
 _BULLET = re.compile(r"[•▪‣·●○◦*+–—-]\s")
+# Who speaks in what follows. Verbs of reporting ("reports", "has", "covers") are left out on purpose.
+_ATTRIBUTION = re.compile(
+    r"(?:according to|in the words of)\s+([^:]{2,80}):"
+    r"|([^:]{2,80}?)\s+(?:says?|said|writes?|wrote|argues?|argued|warns?|warned|states?|stated|explains?|explained|adds?|added"
+    r"|comments?|commented|believes?|insists?|insisted|declares?|declared|concludes?|concluded)(?:\s[^:]{0,40})?:",
+    re.IGNORECASE,
+)
 
 
 def has_stop(text: str) -> bool:
@@ -233,6 +240,17 @@ def _mark_related(paragraphs: Sequence[str], kinds: list[str | None]) -> None:
 
 def _is_clear_prose(text: str) -> bool:
     return len(text) >= _SHORTEST_PROSE and has_stop(text) and not _ENDS_WITH_ELLIPSIS.search(text)
+
+
+def attributed_to(lead_in: str) -> str | None:
+    """Return who a lead-in says is about to speak: "the United Nations" in "According to the United Nations:".
+
+    None for lead-ins that introduce a report of an outlet ("The Record reports:"): an outlet reports positions and holds
+    none, so it is no holder of what follows.
+    """
+    match = _ATTRIBUTION.fullmatch(lead_in.strip())
+    name = next((g for g in match.groups() if g), "") if match else ""
+    return name.strip(" ,") or None
 
 
 def _mark_lead_ins(paragraphs: Sequence[str], kinds: list[str | None]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from corpus.clutter import classify, has_stop
+from corpus.clutter import attributed_to, classify, has_stop
 from corpus.identity import statement_id
 from corpus.records import Document, Statement
 
@@ -82,11 +82,15 @@ class Clutter:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A document's statements and clutter, each in order. Together they hold every character that is not white space."""
+    """A document's statements and clutter, each in order. Together they hold every character that is not white space.
+
+    ``attributions`` has, by statement id, the name that the section's lead-in gives as speaker, where it gives one.
+    """
 
     document: Document
     statements: tuple[Statement, ...]
     clutter: tuple[Clutter, ...]
+    attributions: Mapping[str, str]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -139,9 +143,10 @@ def segment(document: Document, *, max_sentences: int = 3, max_characters: int =
             else:
                 sentences.append(_Sentence(from_, to, number, section, lead_in, after_mark))
             after_mark = is_mark
-    groups = _groups(text, sentences, max_sentences, max_characters)
+    groups = tuple(_groups(text, sentences, max_sentences, max_characters))
     statements = tuple(_statement(document, sentences, first, last) for first, last in groups)
-    return Segmentation(document, statements, tuple(clutter))
+    speakers = {s.id: attributed_to(sentences[first].lead_in) for s, (first, _) in zip(statements, groups, strict=True)}
+    return Segmentation(document, statements, tuple(clutter), {i: name for i, name in speakers.items() if name})
 
 
 def wrapped_lines(lines: Sequence[str], *, widest: int = 100) -> list[bool]:

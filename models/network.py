@@ -38,6 +38,10 @@ class Logits:
     holder_type: Tensor
     span: Tensor
 
+    def float(self) -> Logits:
+        """Return the same scores as 32-bit floats."""
+        return Logits(self.stance.float(), self.concerns.float(), self.holder_type.float(), self.span.float())
+
 
 class StanceNetwork(nn.Module):
     """Mean-pools the statement's own tokens for the three label heads; each token scores itself as start and end.

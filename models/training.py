@@ -18,7 +18,7 @@ from annotation.codebook import Codebook
 from corpus.errors import RecordError, TreatyStanceError
 from models.calibration import Calibration, fit_calibration
 from models.dataset import Example, Targets, targets, training_table
-from models.encoding import Encoded, collate, encode
+from models.encoding import CONTEXTS, Encoded, collate, encode
 from models.inference import Scores, run_network
 from models.loss import Batch, JointLoss, LossWeights
 from models.metrics import Counter, Decisions
@@ -30,6 +30,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``layer_decay`` multiplies the learning rate once for each layer further from the heads (Howard & Ruder 2018, section
     3.2). ``patience`` is the number of epochs without a better development score after which training stops.
+    ``precision`` is that of the network's matrix products while it learns (weights, loss and everything after training are
+    32-bit floats): ``fp32``, ``bf16``, or ``auto``, which takes bf16 where the processor computes it natively.
     """
 
     encoder: str = PACKAGED
@@ -46,8 +48,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     patience: int = 4
     freeze_word_embeddings: bool = True
     clip: float = 1.0
+    precision: str = "auto"
     weights: LossWeights = msgspec.field(default_factory=LossWeights)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, known in (("context", CONTEXTS), ("precision", ("auto", "fp32", "bf16"))):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} is {getattr(self, field)!r}, expected one of {', '.join(known)}")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"epochs is {self.epochs}, batch_size is {self.batch_size}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,7 @@ def _fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _warm_linear(s, steps, recipe.warmup))
     rng = random.Random(recipe.seed)  # noqa: S311  # an order of batches, not a secret
     counter = Counter(len(codebook.stances), len(codebook.concerns), (), ())
+    half = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16())
 
     history: list[dict[str, float]] = []
     best: tuple[float, int, dict[str, torch.Tensor], Calibration] | None = None
@@ -124,7 +135,9 @@ def _fit(
         total = 0.0
         for batch in _shuffled(encoded, recipe.batch_size, rng):
             gold = Batch(*(torch.from_numpy(columns[n][batch]) for n in ("stance", "concerns", "holder_type", "span")))
-            loss = loss_of(network(*collate([encoded[i] for i in batch], tokenizer.pad_token_id)), gold)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                logits = network(*collate([encoded[i] for i in batch], tokenizer.pad_token_id))
+            loss = loss_of(logits.float(), gold)
             if not torch.isfinite(loss):
                 raise TreatyStanceError(
                     f"epoch {epoch}: the loss is {loss.item()}, expected a number; lower the learning rate "
@@ -150,6 +163,12 @@ def _fit(
     network.load_state_dict(best[2])
     network.eval()
     return Trained(network, tokenizer, recipe, best[3], tuple(history), best[1])
+
+
+def native_bf16() -> bool:
+    """Return whether the processor has instructions for bf16 products; without them bf16 is slower than 32-bit floats."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def decisions(scores: Scores, y: Targets, calibration: Calibration) -> Decisions:

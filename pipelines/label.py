@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal
 import msgspec
 from tqdm import tqdm
 
+from annotation.codebook import Codebook
 from corpus.errors import BundleError, CodebookError, RecordError, UsageError
 from corpus.extract import MAX_CHARACTERS, read_document
 from corpus.identity import canonical_url, digest, document_id
@@ -54,11 +55,15 @@ class LabelResult:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A row of the output before it is judged: its input columns, the context for the judge, or why it is invalid."""
+    """A row of the output before it is judged: its input columns, the context for the judge, or why it is invalid.
+
+    ``speaker`` is the name that a lead-in above the statement gives.
+    """
 
     columns: dict[str, object]
     before: str = ""
     reason: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(slots=True)
@@ -243,7 +248,8 @@ def _document_items(document: Document, columns: Mapping[str, object], tally: _T
         if len(s.text) > MAX_STATEMENT:  # a text without stops, such as a table or a listing
             yield _Item({**columns, **place}, reason=f"text is longer than {MAX_STATEMENT:,} characters")
         else:
-            yield _Item({**columns, **place, "text": s.text}, before=s.before)
+            speaker = segmentation.attributions.get(s.id)
+            yield _Item({**columns, **place, "text": s.text}, before=s.before, speaker=speaker)
     if not segmentation.statements:
         yield _Item(
             {**columns, "document_id": document.id}, reason="document has no statement, only headings and page furniture"
@@ -279,14 +285,20 @@ def _passage(item: _Item) -> Passage:
 
 
 def _labels(item: _Item, judgement: Judgement, judge: Judge) -> dict[str, object]:
-    """Return the label columns of one row. A holder that the input names goes before the one that was found."""
+    """Return the label columns of one row.
+
+    A holder that the input names goes before the one that was found; where the statement takes a position and names
+    nobody, the speaker whom the lead-in above it names holds it.
+    """
     codebook, text = judge.codebook, str(item.columns["text"])
     p = _prediction(str(item.columns["id"]), text, judgement, judge)
     shares = _millionths([p.probabilities[s] for s in codebook.stance_ids])
-    given = item.columns.get("holder")
+    holder, kind = item.columns.get("holder") or p.holder, _holder_type(item, judge) or p.holder_type
+    if holder is None and item.speaker is not None and _takes_position(p.stance, codebook):
+        holder, kind = item.speaker, None if kind == codebook.nobody else kind
     return {
-        "holder": given if given is not None else p.holder,
-        "holder_type": _holder_type(item, judge) or p.holder_type,
+        "holder": holder,
+        "holder_type": kind,
         "stance": p.stance,
         **{f"stance_{s}": share for s, share in zip(codebook.stance_ids, shares, strict=True)},
         "concerns": [c for c in codebook.concern_ids if c in p.concerns],
@@ -296,6 +308,10 @@ def _labels(item: _Item, judgement: Judgement, judge: Judge) -> dict[str, object
         "status": "ok",
         "reason": None,
     }
+
+
+def _takes_position(stance: str, codebook: Codebook) -> bool:
+    return any(s.id == stance and s.polarity != "neutral" for s in codebook.stances)
 
 
 def _holder_type(item: _Item, judge: Judge) -> str | None:
@@ -353,7 +369,7 @@ def _millionths(shares: Sequence[float]) -> list[float]:
 
 def _reasons(items: Sequence[_Item]) -> dict[str, int]:
     """Count the reasons in the order of their first row; numbers are left out, so that like reasons stand together."""
-    return dict(Counter(re.sub(r"\d[\d.,]*", "…", item.reason) for item in items if item.reason is not None))
+    return dict(Counter(re.sub(r"(?<![\w-])\d[\d.,]*", "…", item.reason) for item in items if item.reason is not None))
 
 
 def _counts(items: Sequence[_Item], rows: Sequence[Mapping[str, object]], judge: Judge) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from corpus.clutter import classify, furniture, has_stop, is_heading
+from corpus.clutter import attributed_to, classify, furniture, has_stop, is_heading
 
 PROSE = "The delegation of Saint Orla asked the chair to put off the vote until the clause on secrecy has been settled."
 
@@ -193,3 +193,21 @@ def test_an_article_resumes_after_a_box_of_links_within_it() -> None:
 
 def test_an_empty_document_has_no_kinds() -> None:
     assert classify([]) == []
+
+
+@pytest.mark.parametrize(
+    ("lead_in", "name"),
+    [
+        ("According to the United Nations:", "the United Nations"),
+        ("In the words of its chair, Ms Ito:", "its chair, Ms Ito"),
+        ("Harbour Watch writes:", "Harbour Watch"),
+        ("The minister said on Monday:", "The minister"),
+        ("The Harbour Times reports:", None),
+        ("For more on this, read the Gazette, which reports:", None),
+        ("Three points:", None),
+        ("According to the United Nations", None),
+        ("", None),
+    ],
+)
+def test_a_lead_in_names_who_speaks_but_not_who_reports(lead_in: str, name: str | None) -> None:
+    assert attributed_to(lead_in) == name

@@ -280,6 +280,7 @@ def test_a_lead_in_stands_before_the_statements_that_it_introduces_until_the_nex
         "",
     ]
     assert [s.after for s in statements] == ["The hall is open.", "", "", ""]
+    assert segment(make(text)).attributions == {s.id: "Kite Watch" for s in statements[:2]}
 
 
 def test_a_heading_ends_the_reach_of_a_lead_in() -> None:

@@ -83,7 +83,7 @@ def test_a_bad_document_among_good_ones_is_a_row_with_a_reason(run: Run, small_b
     code, out, err = run("label", folder, "--model", small_bundle, "--output", tmp_path / "labels")
     assert (code, err) == (0, "")
     assert "1 statements labelled, 1 rows invalid" in out
-    assert "b.txt" in out
+    assert "1 x expected text, found binary data (a NUL at byte …); convert the file to UTF-8 text" in out
 
 
 def test_a_bundle_with_a_missing_or_altered_file_is_refused(run: Run, small_bundle: Path, tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_an_output_folder_with_another_jobs_result_is_refused_and_kept(run: Run,
 def test_labelling_the_same_input_twice_gives_the_same_bytes(run: Run, small_bundle: Path, tmp_path: Path) -> None:
     rows = [{"text": f"Ann Gler warns against the pact at place {i}. Fish matter."} for i in range(40)]
     inputs = write(tmp_path / "a.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
-    for name, threads in (("one", 1), ("two", 2)):
-        run("label", inputs, "--model", small_bundle, "--output", tmp_path / name, "--threads", threads)
+    for name in ("one", "two"):
+        assert run("label", inputs, "--model", small_bundle, "--output", tmp_path / name)[0] == 0
     one, two = ((tmp_path / name / "labels-00000.parquet").read_bytes() for name in ("one", "two"))
     assert one == two
 

@@ -360,6 +360,30 @@ def test_a_folder_of_documents_gives_each_statement_with_its_place(tmp_path: Pat
     assert [entry["path"] for entry in manifest["inputs"]] == [str(folder / "one.txt"), str(folder / "sub" / "two.md")]
 
 
+def test_a_lead_ins_speaker_holds_the_positions_below_it_that_name_nobody(tmp_path: Path) -> None:
+    text = """According to Tunnel Watch:
+
+It is yes_please, all things considered.
+
+Ms Ode says no_thanks, and so do her friends.
+
+Doors were open until nine, and people stayed unsure.
+
+The Gazette reports:
+
+It is no_thanks, all things considered, in the valley.
+"""
+    (tmp_path / "article.txt").write_text(text, encoding="utf-8")
+    run([str(tmp_path / "article.txt")], tmp_path / "out")
+    found = [(r["stance"], r["holder"], r["holder_type"]) for r in table(tmp_path / "out")]
+    assert found == [
+        ("yes_please", "Tunnel Watch", None),  # the judge's type was "nobody", which a named holder is not
+        ("no_thanks", "Ms Ode", "town"),  # who is named in the statement goes before the speaker
+        ("unsure", None, "nobody"),  # no position, so nobody holds one
+        ("no_thanks", None, "nobody"),  # an outlet that reports holds nothing
+    ]
+
+
 def test_a_document_that_cannot_be_used_is_one_invalid_row_in_its_place(tmp_path: Path) -> None:
     folder = tmp_path / "articles"
     folder.mkdir()
