@@ -15,7 +15,7 @@ from models.encoding import Encoded, collate, length_batches
 from models.network import StanceNetwork
 
 Floats = NDArray[np.float64]
-_LONGEST_HOLDER = 24  # tokens; the longest in the reference corpus has fewer
+_LONGEST_HOLDER = 16  # tokens; the longest of the 824 in the reference corpus has 14
 
 
 @dataclass(frozen=True)

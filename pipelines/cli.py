@@ -223,7 +223,14 @@ def push(folder: Path, project: str, codebook: Path | None, quiet: bool) -> None
     from annotation.codebook import load_codebook
     from pipelines.annotate import push_folder
 
-    _say(quiet)(str(push_folder(folder, project=project, codebook=load_codebook(codebook))))
+    result = push_folder(folder, project=project, codebook=load_codebook(codebook))
+    say = _say(quiet)
+    say(
+        f"project {project!r}: {result.push.added} statements added, {result.push.present} there before; "
+        f"{result.documents} documents read, {result.passed_over} other files passed over"
+    )
+    for problem in result.problems:
+        say(f"  not pushed: {problem}")
 
 
 @annotate.command()
@@ -239,7 +246,11 @@ def pull(project: str, output: Path, codebook: Path | None, quiet: bool) -> None
     from annotation.codebook import load_codebook
     from pipelines.annotate import pull_project
 
-    _say(quiet)(str(pull_project(project, output, codebook=load_codebook(codebook))))
+    result = pull_project(project, output, codebook=load_codebook(codebook))
+    say = _say(quiet)
+    say(f"{output}: {result.annotations} annotations from {result.tasks} tasks, {result.unanswered} not yet coded")
+    for refusal in result.refusals:
+        say(f"  {refusal.state}: {refusal.reason} ({refusal.source})")
 
 
 @annotate.command()

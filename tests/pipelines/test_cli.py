@@ -233,3 +233,26 @@ def test_annotation_without_a_server_says_what_to_set(run: Run, monkeypatch: pyt
     code, _, err = run("annotate", "pull", "--project", "Round 1", "--output", tmp_path / "a.jsonl")
     assert code == 2
     assert "LABEL_STUDIO_URL" in err
+
+
+def test_evaluation_refuses_statements_that_the_bundle_was_trained_on(
+    run: Run, small_bundle: Path, lines_path: Path
+) -> None:
+    code, _, err = run("evaluate", small_bundle, "--corpus", lines_path, "--input", lines_path)
+    assert code == 1
+    assert "480 of 480 statements also stand in the corpus" in err
+    assert err.count("\n") == 1
+
+
+def test_evaluation_refuses_a_corpus_that_is_not_the_bundles(
+    run: Run, small_bundle: Path, lines_path: Path, tmp_path: Path
+) -> None:
+    code, _, err = run("evaluate", small_bundle)
+    assert code == 1
+    assert "is not in codebook river-pact" in err, "the reference corpus has other labels"
+    lines = lines_path.read_text(encoding="utf-8").splitlines(keepends=True)
+    other = write(tmp_path / "other.jsonl", "".join(lines[:-30]))
+    code, _, err = run("evaluate", small_bundle, "--corpus", other)
+    assert code == 1
+    assert "train again" in err
+    assert err.count("\n") == 1
