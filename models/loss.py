@@ -24,7 +24,7 @@ class LossWeights:
     """
 
     concerns: float = 1.0
-    holder: float = 0.3
+    holder: float = 1.0
     balance: float = 0.5
     positive: float = 0.5
 

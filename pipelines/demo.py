@@ -71,7 +71,7 @@ def demo(
     check_target(bundle)
     if (labels / "manifest.json").is_file():  # an earlier demo's: a label job by itself never replaces another job's result
         clear_folder(labels)
-    say("1/4 Training on the reference corpus (about 6 minutes on two cores)")
+    say("1/4 Training on the reference corpus (about 5 minutes on two recent cores, 8 on older ones)")
     trained = train(TrainJob(output=bundle), recipe, created=created, listener=listener, say=lambda s: say(f"    {s}"))
     say(f"    kept epoch {trained.trained.best_epoch}; bundle {trained.model_id}")
 
