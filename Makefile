@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LS_VENV := .venv-label-studio
 OUTPUT ?= demo
-PIP_OPTIONS := --disable-pip-version-check --no-input -q
+PIP_OPTIONS := --disable-pip-version-check --no-input -qq
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .PHONY: help demo test quick lint format setup constraints clean
