@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from hypothesis import settings
 from annotation.codebook import Codebook, parse_codebook
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from models.dataset import Example
     from models.splits import Split
     from models.training import Recipe, Trained
@@ -186,3 +189,31 @@ def small_bundle(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path
     facts = {"created": "2025-01-01", "corpus": {"parts": {"train": 1}}, "versions": {"treaty-stance": "0"}}
     save_bundle(folder, small.trained, small.codebook, small.split, facts=facts)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium: the one that ``CHROMIUM`` names, or the first on the path. One for all rooms: a second one in
+    the same process would not start.
+    """
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.fail(f"browser tests need Chromium: set CHROMIUM to its path, or install one of {', '.join(names)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()

@@ -1,10 +1,12 @@
 """The way to a real Label Studio server and back. Tests without a marker use a stand-in for what a server seldom does."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -21,13 +23,12 @@ from corpus.identity import document_id, statement_id
 from corpus.records import Annotation, Document, Statement
 from pipelines.annotate import pull_project, push_folder
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 PART = "😀 Critics of Microsoft are loud.\nStill, Microsoft called the treaty a <gift> to spies."
 TEXT = f"Delegates met on Saturday.\n\n{PART}\n\nA vote is not expected."
 SECOND_MICROSOFT = PART.index("Microsoft called")
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 def statements(text: str = TEXT, *parts: str) -> list[tuple[Statement, Document]]:
@@ -347,20 +348,16 @@ def test_a_title_that_label_studio_would_not_take_is_refused(codebook: Codebook,
 @pytest.mark.browser
 class TestBrowser:
     @pytest.fixture
-    def page(self, label_studio: Any) -> Iterator[Any]:
-        from playwright.sync_api import sync_playwright
-
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
-            page = browser.new_page(viewport={"width": 1440, "height": 1000})
-            page.set_default_timeout(60_000)
-            page.goto(f"{label_studio.url}/user/login/")
-            page.fill("input[name=email]", label_studio.owner.email)
-            page.fill("input[name=password]", label_studio.owner.password)
-            page.press("input[name=password]", "Enter")
-            page.wait_for_url(lambda url: "/user/login" not in url)
-            yield page
-            browser.close()
+    def page(self, label_studio: Any, chromium: Browser) -> Iterator[Any]:
+        page = chromium.new_page(viewport={"width": 1440, "height": 1000})
+        page.set_default_timeout(60_000)
+        page.goto(f"{label_studio.url}/user/login/")
+        page.fill("input[name=email]", label_studio.owner.email)
+        page.fill("input[name=password]", label_studio.owner.password)
+        page.press("input[name=password]", "Enter")
+        page.wait_for_url(lambda url: "/user/login" not in url)
+        yield page
+        page.close()
 
     def open_stream(self, page: Any, url: str, project: int) -> None:
         page.goto(f"{url}/projects/{project}/data?labeling=1")

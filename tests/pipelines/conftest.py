@@ -1,12 +1,10 @@
-"""Fixtures for the tables and the page: folders of labels made of invented rows, and a browser."""
+"""Fixtures for the tables and the page: folders of labels made of invented rows."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -14,9 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotation.codebook import Codebook, parse_codebook
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 MODEL = "invented@0123456789abcdef"
 _BYPASS = """
@@ -121,29 +116,3 @@ def write_labels(tmp_path: Path, bypass: Codebook) -> WriteLabels:
         return folder
 
     return write
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium: the one that ``CHROMIUM`` names, or the first on the path."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.fail(f"browser tests need Chromium: set CHROMIUM to its path, or install one of {', '.join(names)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        yield browser
-        browser.close()
