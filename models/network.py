@@ -103,8 +103,13 @@ def load_encoder(name: str) -> tuple[nn.Module, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=local)
         encoder = AutoModel.from_pretrained(folder, local_files_only=local, dtype=torch.float32)
     except (OSError, ValueError) as error:
+        if not local:
+            raise UsageError(
+                f"encoder {name}: no such folder here, and no hub gave a model of that name ({type(error).__name__}); "
+                "check name and connection, or give a folder in Hugging Face form"
+            ) from error
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"encoder {name}: expected a Hugging Face folder or name, but {reason}") from error
+        raise UsageError(f"encoder {name}: expected a folder in Hugging Face form, but {reason}") from error
     if not tokenizer.is_fast:
         raise UsageError(f"encoder {name}: its tokenizer gives no offsets; choose one with a tokenizer.json")
     return _without_pooler(encoder), tokenizer

@@ -146,9 +146,12 @@ def label(
         outputs=[manifests.describe_output(path, folder=output, rows=n) for path, n in written],
     )
     if not counts["ok"]:
+        first = next(item.reason for item in items if item.reason is not None)
+        if len(items) == 1:
+            raise RecordError(f"{', '.join(inputs)}: {first}; nothing else was given, so nothing is labelled")
         raise RecordError(
-            f"{', '.join(inputs)}: expected one row or more that can be labelled, found none among {len(rows)}, "
-            f"the first because {next(iter(reasons))}; see the column reason in {output}"
+            f"{', '.join(inputs)}: none of {len(rows)} rows can be labelled, the first because {first}; "
+            f"see the column reason in {output}"
         )
     return LabelResult(counts, reasons, tuple(path for path, _ in written), output / manifests.NAME)
 

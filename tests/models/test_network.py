@@ -65,7 +65,12 @@ def test_a_name_that_no_hub_could_have_is_not_asked_for() -> None:
             load_encoder(name)
 
 
+def test_a_name_that_no_hub_knows_is_refused_in_one_sentence() -> None:
+    with pytest.raises(UsageError, match="no hub gave a model of that name"):  # the tests are offline, so none answers
+        load_encoder("nobody/nothing")
+
+
 def test_a_folder_that_holds_no_encoder_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected a Hugging Face folder or name, but") as found:
+    with pytest.raises(UsageError, match="expected a folder in Hugging Face form, but") as found:
         load_encoder(str(tmp_path))
     assert "\n" not in str(found.value)

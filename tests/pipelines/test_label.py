@@ -500,7 +500,7 @@ def test_a_bad_file_stops_the_job_before_anything_is_judged_or_written(
 
 def test_where_nothing_can_be_labelled_the_rows_are_written_and_the_job_fails(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [{"text": ""}, {"text": 3}, {"text": ""}])
-    with pytest.raises(RecordError, match="found none among 3, the first because text is empty") as caught:
+    with pytest.raises(RecordError, match="none of 3 rows can be labelled, the first because text is empty") as caught:
         run([source], tmp_path / "out")
     assert caught.value.exit_code == 1
     assert [row["reason"] for row in table(tmp_path / "out")] == [
@@ -690,3 +690,10 @@ def test_the_data_dictionary_lists_every_field_of_the_manifest(tmp_path: Path) -
     fields = documented("Fields of the manifest")
     assert [f for f in fields if "." not in f] == list(manifest)
     assert [f.removeprefix("counts.") for f in fields if f.startswith("counts.")] == list(manifest["counts"])
+
+
+def test_a_document_alone_that_cannot_be_used_is_named_with_its_own_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "big.txt"
+    path.write_text("A sentence that stands here. " * 200_000, encoding="utf-8")
+    with pytest.raises(RecordError, match=r"big\.txt: expected a text of at most 4,000,000 characters, found 5,"):
+        run([str(path)], tmp_path / "out")
