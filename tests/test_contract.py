@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -68,6 +69,17 @@ def test_no_source_file_names_a_stance_or_concern_of_the_shipped_codebook() -> N
             if token.type == tokenize.STRING and token.string.strip("\"'rbfu") in labels:
                 found.append(f"{path.relative_to(ROOT)}:{token.start[0]} {token.string}")
     assert found == []
+
+
+def test_no_template_names_a_label_of_the_shipped_codebook() -> None:
+    # labels that are not also words of HTML, CSS or everyday English
+    labels = {"favor", "surveillance", "safeguards", "repression", "sovereignty", "security_research", "data_access"}
+    assert labels <= {*load_codebook().stance_ids, *load_codebook().concern_ids}
+    templates = [p for p in (ROOT / "pipelines" / "templates").iterdir() if p.is_file()]
+    assert templates
+    for path in templates:
+        words = set(re.findall(r"[a-z_]+", path.read_text(encoding="utf-8").casefold()))
+        assert words & labels == set(), path.name
 
 
 def test_no_source_file_unpickles_or_runs_code_from_data() -> None:
