@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from corpus.files import read_jsonl
 from corpus.identity import document_id, statement_id
 from corpus.records import Annotation, Document, Statement
 from pipelines.annotate import pull_project, push_folder
+from pipelines.cli import main
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -266,6 +268,46 @@ class TestCommandLineFunctions:
         first = output.read_bytes()
         pull_project(title, output, codebook=codebook, environ=environ)
         assert output.read_bytes() == first
+
+    def test_the_commands_say_what_they_did(
+        self,
+        label_studio: Any,
+        client: Client,
+        title: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.txt").write_text(
+            "The minister said on Monday that Chile will sign the treaty.\n", encoding="utf-8"
+        )
+        (tmp_path / "in" / "b.txt").write_bytes(b"\x00\x01\x02")
+        monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.key)
+
+        def run(*arguments: object) -> list[str]:
+            monkeypatch.setattr(sys, "argv", ["treaty-stance", "annotate", *map(str, arguments), "--project", title])
+            with pytest.raises(SystemExit) as stop:
+                main()
+            printed = capsys.readouterr()
+            assert (stop.value.code, printed.err) == (0, "")
+            assert label_studio.key not in printed.out
+            return printed.out.splitlines()
+
+        said = run("push", tmp_path / "in")
+        assert (
+            said[0] == f"project {title!r}: 1 statements added, 0 there before; 1 documents read, 0 other files passed over"
+        )
+        assert "b.txt" in said[1]
+        assert run("push", tmp_path / "in")[0].startswith(f"project {title!r}: 0 statements added, 1 there before;")
+        (project,) = [p for p in client.projects.list() if p.title == title]
+        task = tasks(client, project.id)[0]["id"]
+        client.annotations.create(id=task, result=[choice("stance", "elated")])
+        said = run("pull", "--output", tmp_path / "out.jsonl")
+        assert said[0] == f"{tmp_path / 'out.jsonl'}: 0 annotations from 1 tasks, 0 not yet coded"
+        assert said[1].startswith("  invalid: ")
+        assert "elated" in said[1]
 
 
 def test_a_missing_environment_is_named(tmp_path: Path, codebook: Codebook) -> None:
