@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 # Networks as small as those of the tests run slower on two threads than on one. Read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test asks a hub for anything. Read when the hub's library is first imported, so a fixture would come too late.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 from hypothesis import settings
@@ -48,16 +52,6 @@ holder_types:
   - {id: nobody, name: Nobody, nobody: true}
 rules: [Judge the words.]
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _offline(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test asks a hub for anything, and none writes into the user's caches."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HF_HUB_OFFLINE", "1")
-    patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-    patch.setenv("TRANSFORMERS_VERBOSITY", "error")
-    patch.setenv("TOKENIZERS_PARALLELISM", "false")
 
 
 @pytest.fixture(scope="session")
