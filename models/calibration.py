@@ -127,7 +127,10 @@ def _fit_platt(z: Floats, y: NDArray[Any]) -> tuple[float, float]:
 
     if y.min() == y.max():
         return 1.0, 0.0
-    fit = LogisticRegression(C=np.inf, max_iter=1000).fit(z[:, None], y)
+    # Where a cut separates the classes, likelihood grows with the scale without end: certainty that no small sample bears
+    # out. A unit Gaussian prior (C = 1) keeps it finite there; elsewhere the fit is plain maximum likelihood.
+    separated = z[y > 0].min() > z[y == 0].max()
+    fit = LogisticRegression(C=1.0 if separated else np.inf, max_iter=1000).fit(z[:, None], y)
     scale = float(fit.coef_[0, 0])
     # A scale at or below zero would turn the ranking round: the logits say nothing, so they are left as they are.
     return (round(scale, 6), round(float(fit.intercept_[0]), 6)) if scale > 0 else (1.0, 0.0)

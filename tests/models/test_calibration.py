@@ -39,6 +39,14 @@ def test_concern_scaling_is_found_where_labels_are_drawn_from_it() -> None:
     assert found.concern_shift == pytest.approx(-1, abs=0.06)
 
 
+def test_concerns_that_a_cut_separates_do_not_become_certainties() -> None:
+    logits = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    found = fit_calibration(np.zeros((4, 2)), np.array([0, 1, 0, 1]), logits, (logits > 0).astype(np.float32))
+    assert 0 < found.concern_scale < 3, "four cases cannot tell 95 % from 100 %"
+    assert found.concerns(logits).max() < 0.99
+    assert (found.decide_concerns(found.concerns(logits)) == (logits > 0)).all()
+
+
 def test_logits_that_rank_the_wrong_way_round_are_left_alone() -> None:
     logits = np.array([[2.0], [1.0], [-1.0], [-2.0]])
     found = fit_calibration(np.zeros((4, 2)), np.array([0, 1, 0, 1]), logits, np.array([[0.0], [0.0], [1.0], [1.0]]))
