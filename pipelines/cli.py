@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli_annotate import annotate
+from pipelines.terminal import FOLDER, F, TrainingBar, now, quiet_option, say_to, set_threads, today
+
 if TYPE_CHECKING:
-    from models.training import Listener, Recipe
-
-F = TypeVar("F", bound=Callable[..., Any])
-FOLDER = click.Path(path_type=Path)
-
-
-def _quiet(command: F) -> F:
-    return click.option("--quiet", "-q", is_flag=True, help="No progress and no summary; errors only.")(command)
+    from models.training import Recipe
 
 
 def _training_options(command: F) -> F:
@@ -50,7 +44,7 @@ def cli(debug: bool) -> None:
 @click.option("--output", type=FOLDER, default=Path("demo"), show_default=True, help="Folder for everything it makes.")
 @click.option("--input", "extra", type=FOLDER, multiple=True, help="A file or folder of your own to label as well.")
 @_training_options
-@_quiet
+@quiet_option
 def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) -> None:
     """Run the whole road on the reference corpus: train, measure, label unseen coverage, tables and report page.
 
@@ -58,12 +52,12 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
     """
     from pipelines.demo import demo as run
 
-    say = _say(quiet)
-    with _Bar(quiet) as listener:
+    say = say_to(quiet)
+    with TrainingBar(quiet) as listener:
         result = run(
             output,
             _recipe(**training),
-            created=_today(),
+            created=today(),
             extra=extra,
             listener=listener,
             say=say,
@@ -82,7 +76,7 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
 @click.option("--split-seed", type=int, default=0, show_default=True, help="Of the split into parts.")
 @_training_options
-@_quiet
+@quiet_option
 def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: int, quiet: bool, **training: Any) -> None:
     """Fine-tune an encoder on labelled statements and write a bundle.
 
@@ -94,10 +88,10 @@ def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: 
     from pipelines.training import TrainJob
     from pipelines.training import train as run
 
-    say = _say(quiet)
+    say = say_to(quiet)
     job = TrainJob(output=output, corpus=corpus, codebook=codebook, split_seed=split_seed)
-    with _Bar(quiet) as listener:
-        result = run(job, _recipe(**training), created=_today(), listener=listener, say=say)
+    with TrainingBar(quiet) as listener:
+        result = run(job, _recipe(**training), created=today(), listener=listener, say=say)
     best = result.trained.history[result.trained.best_epoch - 1]
     say(
         f"{result.folder}: bundle {result.model_id}, epoch {result.trained.best_epoch}; on development data stance "
@@ -113,7 +107,7 @@ def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: 
 @click.option("--output", type=FOLDER, default=None, help="JSON file for the figures; default: none is written.")
 @click.option("--resamples", type=click.IntRange(100), default=2000, show_default=True, help="Of the bootstrap.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
-@_quiet
+@quiet_option
 def evaluate(
     bundle: Path,
     inputs: Path | None,
@@ -131,12 +125,12 @@ def evaluate(
     from models.evaluation import Bootstrap
     from pipelines.evaluation import evaluate_bundle, evaluation_table, write_evaluation
 
-    _set_threads(threads)
+    set_threads(threads)
     chosen: Any = part
     evaluation = evaluate_bundle(bundle, corpus=corpus, inputs=inputs, part=chosen, bootstrap=Bootstrap(resamples=resamples))
     if output is not None:
         write_evaluation(output, evaluation)
-    _say(quiet)(evaluation_table(evaluation))
+    say_to(quiet)(evaluation_table(evaluation))
 
 
 @cli.command()
@@ -146,7 +140,7 @@ def evaluate(
 @click.option("--unit", type=click.Choice(["statement", "document"]), default=None, help="What a row of a table is.")
 @click.option("--format", "formats", type=click.Choice(["csv", "jsonl"]), multiple=True, help="Written as well.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
-@_quiet
+@quiet_option
 def label(
     inputs: tuple[str, ...],
     model: Path,
@@ -167,18 +161,18 @@ def label(
     from pipelines.label import LabelOptions
     from pipelines.label import label as run
 
-    _set_threads(threads)
+    set_threads(threads)
     predictor = Predictor.load(model)
     result = run(
         inputs,
         predictor,
         output,
-        created=_now(),
+        created=now(),
         options=LabelOptions(unit=unit, formats=formats, quiet=quiet),
         bundle={"path": str(model), "model_id": predictor.model_id},
         stdin=sys.stdin.buffer if "-" in inputs else None,
     )
-    say = _say(quiet)
+    say = say_to(quiet)
     say(f"{output}: {result.counts['ok']} statements labelled, {result.counts['invalid']} rows invalid")
     for reason, n in result.reasons.items():
         say(f"  {n} x {reason}")
@@ -189,7 +183,7 @@ def label(
 @click.option("--output", type=FOLDER, required=True, help="Folder for the tables and report.html.")
 @click.option("--evaluation", type=FOLDER, default=None, help="Figures written by `evaluate --output`.")
 @click.option("--title", default=None, help="Of the page.")
-@_quiet
+@quiet_option
 def report(labels: Path, output: Path, evaluation: Path | None, title: str | None, quiet: bool) -> None:
     """Write tables and one self-contained report page from labels.
 
@@ -198,77 +192,11 @@ def report(labels: Path, output: Path, evaluation: Path | None, title: str | Non
     from pipelines.report import write_report
     from pipelines.tables import read_labels
 
-    files = write_report(read_labels(labels), output, evaluation=evaluation, generated=_today(), title=title)
-    _say(quiet)("\n".join(str(path) for path in files))
+    files = write_report(read_labels(labels), output, evaluation=evaluation, generated=today(), title=title)
+    say_to(quiet)("\n".join(str(path) for path in files))
 
 
-@cli.group()
-def annotate() -> None:
-    """Coding in Label Studio: push statements, pull annotations, measure agreement.
-
-    The server is named by LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.
-    """
-
-
-@annotate.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--project", required=True, help="Title of the project in Label Studio; made where there is none.")
-@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
-@_quiet
-def push(folder: Path, project: str, codebook: Path | None, quiet: bool) -> None:
-    """Cut the documents of FOLDER into statements and push those that the project does not have yet.
-
-    Example: treaty-stance annotate push articles/ --project "Round 1, Anna"
-    """
-    from annotation.codebook import load_codebook
-    from pipelines.annotate import push_folder
-
-    result = push_folder(folder, project=project, codebook=load_codebook(codebook))
-    say = _say(quiet)
-    say(
-        f"project {project!r}: {result.push.added} statements added, {result.push.present} there before; "
-        f"{result.documents} documents read, {result.passed_over} other files passed over"
-    )
-    for problem in result.problems:
-        say(f"  not pushed: {problem}")
-
-
-@annotate.command()
-@click.option("--project", required=True, help="Title of the project in Label Studio.")
-@click.option("--output", type=FOLDER, required=True, help="JSON Lines file for the annotations.")
-@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
-@_quiet
-def pull(project: str, output: Path, codebook: Path | None, quiet: bool) -> None:
-    """Pull the annotations of a project into a JSON Lines file.
-
-    Example: treaty-stance annotate pull --project "Round 1, Anna" --output anna.jsonl
-    """
-    from annotation.codebook import load_codebook
-    from pipelines.annotate import pull_project
-
-    result = pull_project(project, output, codebook=load_codebook(codebook))
-    say = _say(quiet)
-    say(f"{output}: {result.annotations} annotations from {result.tasks} tasks, {result.unanswered} not yet coded")
-    for refusal in result.refusals:
-        say(f"  {refusal.state}: {refusal.reason} ({refusal.source})")
-
-
-@annotate.command()
-@click.option("--corpus", type=FOLDER, default=None, help="Corpus folder; default: the reference corpus.")
-@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
-def agreement(corpus: Path | None, codebook: Path | None) -> None:
-    """Print how far two readings of the same statements agree: Krippendorff's alpha, raw agreement and F1, per label.
-
-    Example: treaty-stance annotate agreement
-    """
-    from annotation.agreement import agreement_table, measure_agreement, paired_readings
-    from annotation.codebook import load_codebook
-    from corpus.reference_corpus import load_reference
-
-    rows = agreement_table(measure_agreement(paired_readings(load_reference(corpus).annotations), load_codebook(codebook)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+cli.add_command(annotate)
 
 
 def main() -> None:
@@ -316,54 +244,9 @@ def _fail(sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-class _Bar:
-    """A progress bar over training, silent where standard error is no terminal, and a line an epoch."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Any = None
-
-    def __enter__(self) -> Listener:
-        from tqdm import tqdm
-
-        from models.training import Listener
-
-        self._bar = tqdm(unit=" statements", desc="training", disable=True if self._quiet else None, leave=False)
-        return Listener(advance=self._bar.update, epoch=self._epoch)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def _epoch(self, row: dict[str, float]) -> None:
-        if not self._quiet:
-            self._bar.clear()
-            click.echo(
-                f"    epoch {row['epoch']:.0f}: loss {row['loss']:.2f}; development stance macro-F1 "
-                f"{row['stance_macro_f1']:.2f}, concern macro-F1 {row['concern_macro_f1']:.2f}"
-            )
-
-
 def _recipe(*, encoder: str | None, epochs: int | None, seed: int, threads: int | None) -> Recipe:
     from models.training import Recipe
 
-    _set_threads(threads)
+    set_threads(threads)
     given = {"encoder": encoder, "epochs": epochs, "seed": seed}
     return Recipe(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-
-
-def _say(quiet: bool) -> Callable[[str], None]:
-    return (lambda line: None) if quiet else click.echo
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _today() -> str:
-    return _now()[:10]
