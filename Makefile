@@ -8,13 +8,15 @@ OUTPUT ?= demo
 PIP_OPTIONS := --disable-pip-version-check --no-input -qq
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
-.PHONY: help demo test quick lint format setup constraints clean
+.PHONY: help demo test quick lint gate format setup constraints clean
 help:
 	@echo "make demo    set up, train on the reference corpus, label unseen coverage, write demo/report.html"
 	@echo "             (make demo INPUT=folder labels that folder as well)"
 	@echo "make test    set up, run every test, with the real Label Studio and a real browser"
 	@echo "make quick   the offline unit tests, under two minutes"
 	@echo "make lint    ruff, mypy --strict, the import contract"
+	@echo "make gate    train the shipped recipe and compare its figures with the floors in benchmarks/gate.json"
+	@echo "             (make gate BUNDLE=folder compares a bundle that is there already)"
 
 demo: $(VENV)/.installed
 	$(BIN)/treaty-stance demo --output $(OUTPUT) $(if $(INPUT),--input $(INPUT))
@@ -30,6 +32,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gate: $(VENV)/.installed
+	$(BIN)/python -m pipelines.gate $(if $(BUNDLE),--bundle $(BUNDLE))
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE", help="what differs from the default recipe")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--jobs", type=int, default=2, help="processes that train side by side, a share of the cores each")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     codebook = load_codebook()
@@ -48,6 +49,7 @@ def main() -> None:
         folds=arguments.folds,
         seeds=arguments.seeds,
         split_hash=split.hashes["train"],
+        jobs=arguments.jobs,
         say=print,
     )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

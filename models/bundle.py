@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from corpus.errors import BundleError, RecordError, UsageError
 from corpus.files import read_json, write_json, write_text
 from corpus.identity import digest, file_sha256
 from models.calibration import Calibration
-from models.card import model_card
-from models.network import Sizes, StanceNetwork, new_encoder
+from models.card import hub_config, model_card
+from models.network import Lexicon, Sizes, StanceNetwork, new_encoder
 from models.splits import Split, write_split
 from models.training import Recipe, Trained
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 _WEIGHTS = "model.safetensors"
+_ENCODER = "encoder.json"  # the encoder's configuration; config.json speaks of the whole
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ def save_bundle(
         weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
         save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
         (partial / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
-        trained.network.encoder.config.to_json_file(partial / "config.json")  # type: ignore[union-attr, operator]
-        trained.tokenizer.save_pretrained(partial)
+        trained.network.encoder.config.to_json_file(partial / _ENCODER)  # type: ignore[union-attr, operator]
+        hub = hub_config(codebook, trained.calibration.thresholds, max_tokens=trained.recipe.max_length)
+        write_json(partial / "config.json", hub)
+        _save_tokenizer(trained, partial)
         write_text(partial / "codebook.json", dump_codebook(codebook))
         write_json(partial / "recipe.json", trained.recipe)
         write_json(partial / "calibration.json", trained.calibration)
@@ -173,13 +177,22 @@ def load_bundle(folder: Path) -> Bundle:
     except msgspec.ValidationError as error:
         raise BundleError(f"{folder}: written by another release, {error}; train again with this one") from error
     sizes = Sizes(len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-    network = StanceNetwork(new_encoder(folder), sizes, recipe.dropout)
+    encoder = new_encoder(folder / (_ENCODER if _ENCODER in manifest["files"] else "config.json"))
+    network = StanceNetwork(encoder, sizes, recipe.dropout)
+    weights = load_file(folder / _WEIGHTS)
+    if (words := weights.get("lexicon.weight")) is not None:
+        network.lexicon = Lexicon(*words.shape)
     try:
-        network.load_state_dict(load_file(folder / _WEIGHTS))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise BundleError(f"{folder / _WEIGHTS}: the weights do not fit the network, {reason}; train again") from error
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder,
+        config=encoder.config,  # config.json names no type that transformers knows
+        local_files_only=True,
+        trust_remote_code=False,
+    )
     network.eval()
     return Bundle(folder, manifest["model_id"], codebook, recipe, calibration, network, tokenizer, manifest)
 
@@ -195,6 +208,13 @@ def load_bundle_codebook(folder: Path) -> Codebook:
         return parse_codebook(path.read_text(encoding="utf-8"), where=str(path))
     except FileNotFoundError as error:
         raise BundleError(f"{path}: the bundle has no codebook; copy the bundle again") from error
+
+
+def _save_tokenizer(trained: Trained, folder: Path) -> None:
+    """Save the tokenizer so that other tools cut passages where training did, without touching the one in use."""
+    tokenizer = copy.deepcopy(trained.tokenizer)
+    tokenizer.model_max_length = trained.recipe.max_length
+    tokenizer.save_pretrained(folder)
 
 
 def _model_id(codebook: Codebook, hashes: Mapping[str, str]) -> str:

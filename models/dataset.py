@@ -110,6 +110,28 @@ def targets(examples: Sequence[Example], codebook: Codebook) -> Targets:
     )
 
 
+def soft_targets(
+    examples: Sequence[Example], codebook: Codebook, share: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return targets as shares: stance (n, stances), rows that sum to one, and concerns (n, concerns).
+
+    Gold counts 1 - ``share`` and the mean of the annotators' readings ``share``; a statement without readings is all gold.
+
+    Raises:
+        CodebookError: on a label that the codebook does not have.
+    """
+    y = targets(examples, codebook)
+    stance = np.eye(len(codebook.stances), dtype=np.float32)[y.stance]
+    concerns = y.concerns.copy()
+    for i, e in enumerate(examples):
+        if share and e.readings:
+            said = np.mean([[s == a.stance for s in codebook.stance_ids] for a in e.readings], axis=0)
+            raised = np.mean([[c in a.concerns for c in codebook.concern_ids] for a in e.readings], axis=0)
+            stance[i] = (1 - share) * stance[i] + share * said
+            concerns[i] = (1 - share) * concerns[i] + share * raised
+    return stance, concerns
+
+
 def training_table(examples: Sequence[Example], encoded: Sequence[Encoded], codebook: Codebook) -> datasets.Dataset:
     """Return what the network trains on as an in-memory ``datasets`` table, labels declared in the codebook's order.
 

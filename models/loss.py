@@ -31,7 +31,11 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Batch:
-    """Targets of b passages as tensors: stance (b,), concerns (b, c), holder type (b,), span (b, 2) of token positions."""
+    """Targets of b passages as tensors.
+
+    Stance (b,) label indices or (b, stances) shares that sum to one; concerns (b, c) shares; holder type (b,) indices;
+    span (b, 2) token positions.
+    """
 
     stance: Tensor
     concerns: Tensor
@@ -56,8 +60,7 @@ class JointLoss:
     def __call__(self, logits: Logits, gold: Batch) -> Tensor:
         """Return the mean loss a passage: each passage counts the same, whatever batch it is in."""
         n = gold.stance.shape[0]
-        stance = functional.cross_entropy(logits.stance, gold.stance, reduction="none")
-        loss = (stance * self.stance_weights[gold.stance]).sum()
+        loss = functional.cross_entropy(logits.stance, gold.stance, weight=self.stance_weights, reduction="sum")
         concerns = functional.binary_cross_entropy_with_logits(
             logits.concerns, gold.concerns, pos_weight=self.positive_weights, reduction="sum"
         )
@@ -69,6 +72,18 @@ class JointLoss:
             )
             loss = loss + self.weights.holder * (kind + span / 2)
         return loss / n
+
+
+def disagreement(a: Logits, b: Logits) -> Tensor:
+    """Return how far two passes over the same passages disagree: the symmetric Kullback-Leibler divergence a passage.
+
+    Half of KL(a, b) + KL(b, a) for stance, and summed over concerns (Liang et al. 2021, equation 2).
+    """
+    p, q = a.stance.log_softmax(-1), b.stance.log_softmax(-1)
+    stance = ((p.exp() - q.exp()) * (p - q)).sum(-1)
+    # for a Bernoulli, the difference of log odds times the difference of probabilities is the sum of both divergences
+    concerns = ((a.concerns.sigmoid() - b.concerns.sigmoid()) * (a.concerns - b.concerns)).sum(-1)
+    return (stance + concerns).mean() / 2
 
 
 def _tensor(values: NDArray[np.float64]) -> Tensor:

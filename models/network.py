@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from corpus.errors import UsageError
 
@@ -43,12 +44,43 @@ class Logits:
         return Logits(self.stance.float(), self.concerns.float(), self.holder_type.float(), self.span.float())
 
 
+class Lexicon(nn.Module):
+    """Linear scores over the statement's own word pieces, weighted as TF-IDF does.
+
+    A piece that occurs k times counts (1 + ln k) idf, and the vector has length one, as scikit-learn's TfidfTransformer
+    with ``sublinear_tf``. ``blend`` (3, 2) says how much the network's own logits and the lexicon's count for stance,
+    concerns and holder type.
+    """
+
+    idf: Tensor
+    weight: Tensor
+    bias: Tensor
+    blend: Tensor
+
+    def __init__(self, vocabulary: int, labels: int) -> None:
+        super().__init__()
+        self.register_buffer("idf", torch.zeros(vocabulary))
+        self.register_buffer("weight", torch.zeros(vocabulary, labels))
+        self.register_buffer("bias", torch.zeros(labels))
+        self.register_buffer("blend", torch.full((3, 2), 0.5))
+
+    def forward(self, ids: Tensor, own: Tensor) -> Tensor:
+        """Score a batch: ``ids`` (b, t) integers, ``own`` (b, t) booleans; gives (b, labels)."""
+        same = (ids.unsqueeze(2) == ids.unsqueeze(1)) & own.unsqueeze(1)
+        count = same.sum(-1).clamp(min=1).to(self.idf.dtype)
+        value = (1 + count.log()) * self.idf[ids] * own
+        share = value / count  # each occurrence carries its part of the piece's value
+        length = (value * share).sum(1, keepdim=True).sqrt().clamp(min=1e-12)
+        scores: Tensor = (share / length).unsqueeze(1) @ functional.embedding(ids, self.weight)
+        return scores.squeeze(1) + self.bias
+
+
 class StanceNetwork(nn.Module):
     """Mean-pools the statement's own tokens for the three label heads; each token scores itself as start and end.
 
     The pooled vector is a mean over tokens, as in the training of sentence encoders (Reimers & Gurevych 2019, section 3).
     Context and special tokens are read by attention but not pooled. The holder's type is read from the pooled vector and
-    from the tokens that the span head points at.
+    from the tokens that the span head points at. A ``lexicon``, put there after training, is blended into the logits.
     """
 
     def __init__(self, encoder: nn.Module, sizes: Sizes, dropout: float) -> None:
@@ -60,6 +92,7 @@ class StanceNetwork(nn.Module):
         self.concerns = nn.Linear(width, sizes.concerns)
         self.holder_type = nn.Linear(2 * width, sizes.holder_types)
         self.span = nn.Linear(width, 2)
+        self.lexicon: Lexicon | None = None
 
     def forward(self, ids: Tensor, mask: Tensor, own: Tensor) -> Logits:
         """Score a batch: ``ids`` and ``mask`` (b, t) integers, ``own`` (b, t) booleans."""
@@ -72,7 +105,14 @@ class StanceNetwork(nn.Module):
         pointed = span.softmax(dim=1).mean(-1, keepdim=True)
         named = self.dropout((hidden * pointed).sum(1))
         holder_type = self.holder_type(torch.cat([pooled, named], dim=-1))
-        return Logits(self.stance(pooled), self.concerns(pooled), holder_type, span)
+        logits = Logits(self.stance(pooled), self.concerns(pooled), holder_type, span)
+        return logits if self.lexicon is None else self._blended(logits, self.lexicon, ids, own)
+
+    def _blended(self, logits: Logits, lexicon: Lexicon, ids: Tensor, own: Tensor) -> Logits:
+        parts = [logits.stance, logits.concerns, logits.holder_type]
+        other = lexicon(ids, own).split([p.shape[1] for p in parts], dim=1)
+        stance, concerns, kind = (w[0] * a + w[1] * b for w, a, b in zip(lexicon.blend, parts, other, strict=True))
+        return Logits(stance, concerns, kind, logits.span)
 
 
 def encoder_folder(name: str) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from annotation.codebook import Codebook
+from corpus.errors import BundleError
 from models.bundle import Bundle, load_bundle
 from models.encoding import encode
 from models.inference import Scores, run_network
 from models.passage import Judgement, Passage
+from models.selective import Selection, choose_threshold
 
 
 class Predictor:
@@ -41,6 +43,21 @@ class Predictor:
     def codebook(self) -> Codebook:
         """The bundle's codebook."""
         return self.bundle.codebook
+
+    def select(self, target: float, *, assurance: float | None = None) -> Selection:
+        """Choose the threshold of confidence at which kept decisions reach an accuracy, on the bundle's development pairs.
+
+        Raises:
+            BundleError: when the bundle has no such pairs.
+            UsageError: when no threshold promises the target; see :func:`models.selective.choose_threshold`.
+        """
+        pairs = self.bundle.calibration.pairs
+        if not pairs:
+            raise BundleError(
+                f"{self.bundle.folder}: expected development decisions in calibration.json to choose a threshold on, found "
+                "none, so an earlier release wrote it; train again with this one"
+            )
+        return choose_threshold(pairs, target, assurance=assurance)
 
     def scores(self, passages: Sequence[Passage]) -> Scores:
         """Return raw scores for passages, in their order."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -19,16 +21,37 @@ PARTS = ("train", "development", "test")
 _FOLDS = 20  # 5 % of the statements each
 _FOLDS_OF = {"test": 4, "development": 3}
 _WORD = re.compile(r"\w+")
+_DATE = re.compile(r"\s*(?P<year>[0-9]{4})(?:-(?P<month>0[1-9]|1[0-2])(?:-(?P<day>[0-3][0-9]))?)?(?![0-9-])")
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which statement is in which part. ``hashes`` has one per part, over its sorted ids and their texts and labels."""
+    """Which statement is in which part. ``hashes`` has one per part, over its sorted ids and their texts and labels.
+
+    ``kind`` is ``grouped`` (at random, with ``seed``) or ``time``: then the development part begins with the documents of
+    ``development_from``, the test part with those of ``test_from``, and ``undated`` statements are in the train part.
+    """
 
     format: int = 1
+    kind: Literal["grouped", "time"] = "grouped"
     seed: int
     near_copy: float
     parts: dict[str, tuple[str, ...]]
     hashes: dict[str, str]
+    development_from: str | None = None
+    test_from: str | None = None
+    undated: int = 0
+
+    @property
+    def record(self) -> dict[str, int | str]:
+        """How the parts were made, as an evaluation tells it."""
+        if self.kind == "grouped":
+            return {"kind": self.kind, "seed": self.seed}
+        return {
+            "kind": self.kind,
+            "development_from": self.development_from or "",
+            "test_from": self.test_from or "",
+            "undated": self.undated,
+        }
 
 
 @dataclass(frozen=True)
@@ -107,8 +130,63 @@ def make_split(examples: Sequence[Example], *, seed: int, near: NearCopies | Non
     for i, (_, members) in enumerate(folds):
         for m in members:
             part_of[int(m)] = order[i] if i < len(order) else "train"
-    parts = {part: tuple(sorted(e.statement.id for i, e in enumerate(examples) if part_of[i] == part)) for part in PARTS}
+    parts = _parts(examples, [part_of[i] for i in range(len(examples))])
     return Split(seed=seed, near_copy=near.threshold, parts=parts, hashes=_hashes(examples, parts))
+
+
+def make_time_split(examples: Sequence[Example], *, near: NearCopies | None = None) -> Split:
+    """Split examples by date of publication: the past to learn from, the latest 20 % of statements to be tested on.
+
+    Documents that belong together (one address, near-copies of one another) are in one part, by the latest of their dates,
+    so that nothing in the train part is dated after the cut and nothing in the test part has a copy there. A year or month
+    alone counts as its last day. Documents without a date are in the train part. Parts are as near to 65, 15 and 20 % as
+    whole days allow.
+
+    Args:
+        examples: All labelled statements.
+        near: What counts as a near-copy.
+
+    Raises:
+        RecordError: when there are too few dates, or a part would have no statement of a stance.
+    """
+    near = near or NearCopies()
+    latest: dict[int, str] = {}
+    groups = group_examples(examples, near)
+    dates = [_last_day(e.document.published) for e in examples]
+    for group, date in zip(groups, dates, strict=True):
+        if date is not None:
+            latest[group] = max(date, latest.get(group, date))
+    sizes = Counter(latest[g] for g in groups if g in latest)
+    days = sorted(sizes)
+    later = np.cumsum([sizes[d] for d in reversed(days)])[::-1]  # statements dated on that day or after it
+    shares = {part: n / _FOLDS for part, n in _FOLDS_OF.items()}
+    if len(days) < len(PARTS):
+        raise RecordError(
+            f"{len(days)} different dates of publication among {len(examples)} statements, expected {len(PARTS)} or more to "
+            "split by time; add dates, or make a grouped split"
+        )
+    # The first day is left to the train part, the second one at least to the development part.
+    test = 2 + int(np.abs(later[2:] - shares["test"] * len(examples)).argmin())
+    development = 1 + int(np.abs(later[1:test] - (shares["test"] + shares["development"]) * len(examples)).argmin())
+    development_from, test_from = days[development], days[test]
+
+    def part_of(group: int) -> str:
+        date = latest.get(group, "")
+        return "test" if date >= test_from else "development" if date >= development_from else "train"
+
+    placed = [part_of(g) for g in groups]
+    _check_stances(examples, placed)
+    parts = _parts(examples, placed)
+    return Split(
+        kind="time",
+        seed=0,
+        near_copy=near.threshold,
+        parts=parts,
+        hashes=_hashes(examples, parts),
+        development_from=development_from,
+        test_from=test_from,
+        undated=sum(g not in latest for g in groups),
+    )
 
 
 def take(examples: Sequence[Example], split: Split, part: str) -> tuple[Example, ...]:
@@ -142,6 +220,28 @@ def read_split(path: Path) -> Split:
         return msgspec.convert(read_json(path), Split)
     except msgspec.ValidationError as error:
         raise RecordError(f"{path}: not a split file, {error}; make the split again") from error
+
+
+def _last_day(published: str | None) -> str | None:
+    """Return the last day that a date of publication can mean, None where it is not ISO 8601. All months have a 31st."""
+    found = _DATE.match(published or "")
+    return None if found is None else f"{found['year']}-{found['month'] or '12'}-{found['day'] or '31'}"
+
+
+def _check_stances(examples: Sequence[Example], placed: Sequence[str]) -> None:
+    stances = {e.gold.stance for e in examples}
+    for part in PARTS:
+        absent = stances - {e.gold.stance for e, p in zip(examples, placed, strict=True) if p == part}
+        if absent:
+            raise RecordError(
+                f"split by time, the {part} part has no statement of {', '.join(sorted(absent))}, expected every stance in "
+                "each part; label more dated documents, or make a grouped split"
+            )
+
+
+def _parts(examples: Sequence[Example], placed: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    ids = [e.statement.id for e in examples]
+    return {part: tuple(sorted(i for i, p in zip(ids, placed, strict=True) if p == part)) for part in PARTS}
 
 
 def _hashes(examples: Sequence[Example], parts: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -7,57 +7,43 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from annotation.codebook import Codebook
 from corpus.errors import RecordError, TreatyStanceError
+from corpus.identity import digest
 from models.calibration import Calibration, fit_calibration
-from models.dataset import Example, Targets, targets, training_table
-from models.encoding import CONTEXTS, Encoded, collate, encode
+from models.checkpoint import (
+    Progress,
+    drop_checkpoint,
+    load_checkpoint,
+    optimizer_tensors,
+    pack,
+    restore_optimizer,
+    save_checkpoint,
+    shuffle_state,
+    unpack,
+)
+from models.dataset import Example, Targets, soft_targets, targets, training_table
+from models.encoding import Encoded, collate, encode
 from models.inference import Scores, run_network
-from models.loss import Batch, JointLoss, LossWeights
+from models.lexicon import Blend, blended, fit_blend, fit_lexicon, lexicon_scores
+from models.loss import Batch, JointLoss, disagreement
 from models.metrics import Counter, Decisions
-from models.network import PACKAGED, Sizes, StanceNetwork, load_encoder
+from models.network import Lexicon, Sizes, StanceNetwork, load_encoder
+from models.recipe import Recipe
 
+__all__ = ["Extras", "Listener", "Recipe", "Taught", "Trained", "decisions", "fine_tune", "native_bf16"]
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that training depends on besides the data. The defaults are for the packaged encoder.
-
-    ``layer_decay`` multiplies the learning rate once for each layer further from the heads (Howard & Ruder 2018, section
-    3.2). ``patience`` is the number of epochs without a better development score after which training stops.
-    ``precision`` is that of the network's matrix products while it learns (weights, loss and everything after training are
-    32-bit floats): ``fp32``, ``bf16``, or ``auto``, which takes bf16 where the processor computes it natively.
-    """
-
-    encoder: str = PACKAGED
-    context: str = "none"
-    max_length: int = 128
-    epochs: int = 10
-    batch_size: int = 32
-    learning_rate: float = 3e-4
-    head_learning_rate: float = 1e-3
-    layer_decay: float = 0.9
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    dropout: float = 0.1
-    patience: int = 4
-    freeze_word_embeddings: bool = True
-    clip: float = 1.0
-    precision: str = "auto"
-    weights: LossWeights = msgspec.field(default_factory=LossWeights)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for field, known in (("context", CONTEXTS), ("precision", ("auto", "fp32", "bf16"))):
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field} is {getattr(self, field)!r}, expected one of {', '.join(known)}")
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"epochs is {self.epochs}, batch_size is {self.batch_size}, expected 1 or more")
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -80,89 +66,241 @@ class Listener:
     epoch: Callable[[dict[str, float]], object] = lambda row: None
 
 
+@dataclass(frozen=True)
+class Taught:
+    """A teacher's calibrated probabilities of the training examples: ``stance`` (n, stances), ``concerns`` (n, concerns)."""
+
+    stance: Floats
+    concerns: Floats
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a training run may be given besides data and recipe.
+
+    ``warm`` is called with the encoder and its tokenizer before fine-tuning and changes the encoder's weights. ``taught``
+    is mixed into the targets, ``recipe.distil`` its share. ``checkpoint`` is a folder that is written after each epoch and
+    removed in the end; a run that finds its own there goes on from it. ``key`` names what a checkpoint depends on besides
+    data and recipe.
+    """
+
+    warm: Callable[[nn.Module, Any], object] | None = None
+    taught: Taught | None = None
+    checkpoint: Path | None = None
+    key: str = ""
+
+
 def fine_tune(
     training: Sequence[Example],
     development: Sequence[Example],
     codebook: Codebook,
     recipe: Recipe,
     listener: Listener | None = None,
+    extras: Extras | None = None,
 ) -> Trained:
     """Fine-tune an encoder with four heads; keep the epoch that does best on development data, and calibrate it there.
 
     The score that chooses is the mean of stance macro-F1 and concern macro-F1, concerns decided at the thresholds that
-    development data prefer. The same data, recipe, versions and number of threads give the same weights.
+    development data prefer. The same data, recipe, versions and number of threads give the same weights, and so does a run
+    that was stopped and goes on from its checkpoint.
 
     Raises:
         RecordError: when a stance or concern of the codebook has no training example, or a part is empty.
         TreatyStanceError: when the loss is not a number.
     """
-    listener = listener or Listener()
+    listener, extras = listener or Listener(), extras or Extras()
     _check_parts(training, development, codebook)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         encoder, tokenizer = load_encoder(recipe.encoder)
         sizes = Sizes(len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-        network = StanceNetwork(encoder, sizes, recipe.dropout)
-        return _fit(network, tokenizer, (training, development), codebook, recipe, listener)
+        run = _Run(
+            StanceNetwork(encoder, sizes, recipe.dropout), tokenizer, (training, development), codebook, recipe, extras
+        )
+        if not run.resumed() and extras.warm is not None:
+            extras.warm(encoder, tokenizer)
+        return run.finish(listener)
 
 
-def _fit(
-    network: StanceNetwork,
-    tokenizer: Any,
-    parts: tuple[Sequence[Example], Sequence[Example]],
-    codebook: Codebook,
-    recipe: Recipe,
-    listener: Listener,
-) -> Trained:
-    encoded, held_out = (
-        encode(tokenizer, [e.passage for e in part], context=recipe.context, max_length=recipe.max_length) for part in parts
-    )
-    table = training_table(parts[0], encoded, codebook)
-    y = targets(parts[1], codebook)
-    columns = {name: np.array(table[name][:]) for name in ("stance", "concerns", "holder_type", "span")}
-    loss_of = JointLoss(targets(parts[0], codebook), (len(codebook.stances), len(codebook.concerns)), recipe.weights)
-    steps = recipe.epochs * math.ceil(len(encoded) / recipe.batch_size)
-    optimizer = torch.optim.AdamW(_groups(network, recipe))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _warm_linear(s, steps, recipe.warmup))
-    rng = random.Random(recipe.seed)  # noqa: S311  # an order of batches, not a secret
-    counter = Counter(len(codebook.stances), len(codebook.concerns), (), ())
-    half = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16())
+class _Run:
+    """One run: material, network, optimizer, and how far it has come."""
 
-    history: list[dict[str, float]] = []
-    best: tuple[float, int, dict[str, torch.Tensor], Calibration] | None = None
-    for epoch in range(1, recipe.epochs + 1):
-        network.train()
+    def __init__(
+        self,
+        network: StanceNetwork,
+        tokenizer: Any,
+        parts: tuple[Sequence[Example], Sequence[Example]],
+        codebook: Codebook,
+        recipe: Recipe,
+        extras: Extras,
+    ) -> None:
+        self.network, self.tokenizer, self.recipe, self.extras = network, tokenizer, recipe, extras
+        self.encoded, self.held_out = (
+            encode(tokenizer, [e.passage for e in part], context=recipe.context, max_length=recipe.max_length)
+            for part in parts
+        )
+        table = training_table(parts[0], self.encoded, codebook)
+        self.columns = {name: np.array(table[name][:]) for name in ("holder_type", "span")}
+        soft = soft_targets(parts[0], codebook, recipe.soft_labels)
+        self.columns["stance"], self.columns["concerns"] = _taught(soft, extras.taught, recipe.distil)
+        learned, self.y = targets(parts[0], codebook), targets(parts[1], codebook)
+        sizes = (len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
+        self.loss_of = JointLoss(learned, sizes[:2], recipe.weights)
+        self.counter = Counter(sizes[0], sizes[1], (), ())
+        self.lexicon: Lexicon | None = None
+        if recipe.lexicon:
+            vocabulary = int(network.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
+            self.lexicon = fit_lexicon(self.encoded, learned, sizes, vocabulary, recipe.lexicon)
+        self.optimizer = torch.optim.AdamW(_groups(network, recipe))
+        self.average = AveragedModel(network, multi_avg_fn=_running_mean(recipe.average)) if recipe.average else None
+        self.rng = random.Random(recipe.seed)  # noqa: S311  # an order of batches, not a secret
+        self.half = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16())
+        self.steps = recipe.epochs * math.ceil(len(self.encoded) / recipe.batch_size)
+        self.step = self.epoch = 0
+        self.history: list[dict[str, float]] = []
+        self.best: tuple[int, dict[str, torch.Tensor]] | None = None
+        ids = [[e.statement.id, e.gold.stance, *e.gold.concerns] for part in parts for e in part]
+        key = {"data": ids, "recipe": msgspec.to_builtins(recipe), "torch": str(torch.__version__), "extras": extras.key}
+        self.key = digest(msgspec.json.encode(key).decode())
+
+    def finish(self, listener: Listener) -> Trained:
+        """Train to the end; return the best epoch's network, calibrated."""
+        if self.average is not None and not self.history:
+            self.average.module.load_state_dict(self.network.state_dict())  # a warm start has changed it
+        while self.epoch < self.recipe.epochs and not self._at_rest():
+            loss = self._learn(listener)
+            self.epoch += 1
+            scores, _ = self._scores(self._kept())
+            calibration = fit_calibration(scores.stance, self.y.stance, scores.concerns, self.y.concerns)
+            row = {"epoch": float(self.epoch), "loss": loss, **_development(scores, self.y, calibration, self.counter)}
+            if all(row["score"] > before["score"] for before in self.history):
+                self.best = self.epoch, copy.deepcopy(self._kept().state_dict())
+            self.history.append(row)
+            self._save()
+            listener.epoch(row)
+        assert self.best is not None  # noqa: S101  # epochs is at least one
+        self.network.load_state_dict(self.best[1])
+        self.network.eval()
+        scores, blend = self._scores(self.network)
+        if self.lexicon is not None:
+            self.lexicon.blend.copy_(torch.tensor(blend))
+            self.network.lexicon = self.lexicon
+        calibration = fit_calibration(scores.stance, self.y.stance, scores.concerns, self.y.concerns)
+        if self.extras.checkpoint is not None:
+            drop_checkpoint(self.extras.checkpoint)
+        return Trained(self.network, self.tokenizer, self.recipe, calibration, tuple(self.history), self.best[0])
+
+    def resumed(self) -> bool:
+        """Take up this run's own checkpoint; False where there is none."""
+        found = load_checkpoint(self.extras.checkpoint, self.key) if self.extras.checkpoint is not None else None
+        if found is None:
+            return False
+        progress, tensors = found
+        self.network.load_state_dict(unpack("network", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(unpack("average", tensors))
+        restore_optimizer(self.optimizer, unpack("optimizer", tensors))
+        self.best = progress.best_epoch, unpack("best", tensors)
+        self.history, self.epoch, self.step = list(progress.history), progress.epoch, progress.step
+        self.rng.setstate(progress.shuffle)
+        return True
+
+    def _save(self) -> None:
+        assert self.best is not None  # noqa: S101  # the first epoch is the best so far
+        if self.extras.checkpoint is None:
+            return
+        tensors = {
+            **pack("network", self.network.state_dict()),
+            **pack("best", self.best[1]),
+            **pack("optimizer", optimizer_tensors(self.optimizer)),
+            **(pack("average", self.average.state_dict()) if self.average is not None else {}),
+        }
+        progress = Progress(
+            key=self.key,
+            epoch=self.epoch,
+            step=self.step,
+            history=tuple(self.history),
+            best_epoch=self.best[0],
+            shuffle=shuffle_state(self.rng),
+        )
+        save_checkpoint(self.extras.checkpoint, progress, tensors)
+
+    def _at_rest(self) -> bool:
+        return self.best is not None and self.epoch - self.best[0] >= self.recipe.patience
+
+    def _kept(self) -> StanceNetwork:
+        """Return the network whose scores count: the running mean where there is one."""
+        return self.network if self.average is None else self.average.module  # type: ignore[return-value]  # a copy of it
+
+    def _scores(self, network: StanceNetwork) -> tuple[Scores, tuple[tuple[float, float], ...]]:
+        """Return development scores, blended with the lexicon's where there is one, and the weights of the blend."""
+        own = run_network(network, self.held_out, pad=self.tokenizer.pad_token_id)
+        if self.lexicon is None:
+            return own, ()
+        halves = Blend(own, lexicon_scores(self.lexicon, self.held_out, own))
+        weights = fit_blend(halves, self.y)
+        return blended(halves, weights), weights
+
+    def _learn(self, listener: Listener) -> float:
+        """Run one epoch; return its mean loss a passage."""
+        self.network.train()
         total = 0.0
-        for batch in _shuffled(encoded, recipe.batch_size, rng):
-            gold = Batch(*(torch.from_numpy(columns[n][batch]) for n in ("stance", "concerns", "holder_type", "span")))
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-                logits = network(*collate([encoded[i] for i in batch], tokenizer.pad_token_id))
-            loss = loss_of(logits.float(), gold)
-            if not torch.isfinite(loss):
-                raise TreatyStanceError(
-                    f"epoch {epoch}: the loss is {loss.item()}, expected a number; lower the learning rate "
-                    f"(it is {recipe.learning_rate:g}) or use an encoder that works in 32-bit floats"
-                )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
+        for batch in _shuffled(self.encoded, self.recipe.batch_size, self.rng):
+            rate = _warm_linear(self.step, self.steps, self.recipe.warmup)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["base"] * rate
+            self.optimizer.zero_grad()
+            for part in np.array_split(batch, min(self.recipe.accumulation, len(batch))):
+                loss = self._loss(part)
+                if not torch.isfinite(loss):
+                    raise TreatyStanceError(
+                        f"epoch {self.epoch + 1}: the loss is {loss.item()}, expected a number; lower the learning rate "
+                        f"(it is {self.recipe.learning_rate:g}) or use an encoder that works in 32-bit floats"
+                    )
+                (loss * (len(part) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                total += loss.item() * len(part)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            self.optimizer.step()
+            self.step += 1
+            if self.average is not None:
+                self.average.update_parameters(self.network)
             listener.advance(len(batch))
-        scores = run_network(network, held_out, pad=tokenizer.pad_token_id)
-        calibration = fit_calibration(scores.stance, y.stance, scores.concerns, y.concerns)
-        row = {"epoch": float(epoch), "loss": total / len(encoded), **_development(scores, y, calibration, counter)}
-        history.append(row)
-        listener.epoch(row)
-        if best is None or row["score"] > best[0]:
-            best = (row["score"], epoch, copy.deepcopy(network.state_dict()), calibration)
-        elif epoch - best[1] >= recipe.patience:
-            break
-    assert best is not None  # noqa: S101  # epochs is at least one
-    network.load_state_dict(best[2])
-    network.eval()
-    return Trained(network, tokenizer, recipe, best[3], tuple(history), best[1])
+        return total / len(self.encoded)
+
+    def _loss(self, batch: NDArray[np.int64]) -> torch.Tensor:
+        gold = Batch(*(torch.from_numpy(self.columns[n][batch]) for n in ("stance", "concerns", "holder_type", "span")))
+        ids, mask, own = collate([self.encoded[i] for i in batch], self.tokenizer.pad_token_id)
+        if self.recipe.mask:
+            ids = ids.masked_fill((torch.rand(ids.shape) < self.recipe.mask) & own, self.tokenizer.mask_token_id)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+            logits = self.network(ids, mask, own)
+        loss = self.loss_of(logits.float(), gold)
+        if not self.recipe.agreement:
+            return loss
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+            again = self.network(ids, mask, own)
+        loss = (loss + self.loss_of(again.float(), gold)) / 2
+        return loss + self.recipe.agreement * disagreement(logits.float(), again.float())
+
+
+def _running_mean(decay: float) -> Callable[..., None]:
+    """Return an update of running means whose memory grows up to the decay: short runs are not stuck at the start."""
+
+    @torch.no_grad()
+    def update(kept: Sequence[torch.Tensor], current: Sequence[torch.Tensor], count: torch.Tensor) -> None:
+        n = float(count)
+        torch._foreach_lerp_(list(kept), list(current), 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
+def _taught(
+    soft: tuple[NDArray[np.float32], NDArray[np.float32]], taught: Taught | None, share: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if taught is None:
+        return soft
+    mixed = [(1 - share) * a + share * b for a, b in ((soft[0], taught.stance), (soft[1], taught.concerns))]
+    return mixed[0].astype(np.float32), mixed[1].astype(np.float32)
 
 
 def native_bf16() -> bool:
@@ -197,6 +335,8 @@ def _groups(network: StanceNetwork, recipe: Recipe) -> list[dict[str, Any]]:
     layers = int(network.encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
     if recipe.freeze_word_embeddings:
         network.encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
+    if recipe.freeze_layers:
+        _freeze(network, recipe.freeze_layers)
     groups = []
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
@@ -207,8 +347,16 @@ def _groups(network: StanceNetwork, recipe: Recipe) -> list[dict[str, Any]]:
             depth = layers - 1 - numbers[0] if numbers else layers
             rate = recipe.learning_rate * recipe.layer_decay**depth
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0  # biases and norms are not shrunk
-        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+        groups.append({"params": [parameter], "lr": rate, "base": rate, "weight_decay": decay})
     return groups
+
+
+def _freeze(network: StanceNetwork, layers: int) -> None:
+    """Keep the embeddings and the lowest layers as they are."""
+    for name, parameter in network.named_parameters():
+        numbers = [int(part) for part in name.split(".") if part.isdigit()]
+        if name.startswith("encoder.") and (not numbers or numbers[0] < layers):
+            parameter.requires_grad_(False)
 
 
 def _warm_linear(step: int, steps: int, warmup: float) -> float:

@@ -1,4 +1,4 @@
-"""Annotation from the command line: a folder of documents into Label Studio, coders' answers out of it."""
+"""Annotation from the command line: documents or a queue of abstentions into Label Studio, coders' answers out of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from corpus.extract import document_paths, read_document
 from corpus.files import write_jsonl
 from corpus.records import Document, Statement
 from corpus.segment import segment
+from pipelines.queue import read_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class FolderPush:
 
     documents: int
     passed_over: int
+    statements: int
+    push: PushResult
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePush:
+    """What became of a queue: statements read and what the server made of them, with ``problems`` as sentences."""
+
     statements: int
     push: PushResult
     problems: tuple[str, ...]
@@ -90,6 +100,24 @@ def push_folder(folder: Path, *, project: str, codebook: Codebook, environ: Mapp
         push=result,
         problems=(*problems, *result.problems),
     )
+
+
+def push_queue(path: Path, *, project: str, codebook: Codebook, environ: Mapping[str, str] | None = None) -> QueuePush:
+    """Put the statements of a queue that ``label`` wrote into a Label Studio project, in the queue's order.
+
+    A line that is no queue item, or of another codebook, is named in ``problems``; the others go on.
+
+    Raises:
+        UsageError: when there is no such file or nothing in it to push, or the environment or the title is wrong.
+        CodebookError: when the project was made with another codebook.
+        TreatyStanceError: when the server fails.
+    """
+    statements, problems = read_queue(path, codebook)
+    if not statements:
+        why = f"; the first problem: {problems[0]}" if problems else ""
+        raise UsageError(f"{path}: expected statements that wait for a coder, found none{why}")
+    result = push(server(environ), project, statements, codebook)
+    return QueuePush(len({s.id for s, _ in statements}), result, (*problems, *result.problems))
 
 
 def pull_project(project: str, output: Path, *, codebook: Codebook, environ: Mapping[str, str] | None = None) -> ProjectPull:

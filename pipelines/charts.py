@@ -133,7 +133,7 @@ def time_chart(labels: Labels) -> dict[str, Any] | None:
         )
         .properties(width="container", height=220)
     )
-    return _finish(chart, right=24)  # room for half of the last label
+    return finish(chart, right=24)  # room for half of the last label
 
 
 @cache
@@ -185,7 +185,7 @@ def _bars(codebook: Codebook, bars: list[tuple[str, Any]], *, share: bool, title
         .encode(x=alt.datum(1) if share else alt.X("n:Q"), y=y, text=alt.Text("n:Q", format=",d"))
     )
     chart = alt.layer(drawn, total, data=alt.InlineData(values=values)).properties(width="container", height=30 * len(bars))
-    return _finish(chart, right=0 if share else 40)  # the fitted width leaves out the number behind the longest bar
+    return finish(chart, right=0 if share else 40)  # the fitted width leaves out the number behind the longest bar
 
 
 def _segments(codebook: Codebook, bar: str, row: Any) -> list[dict[str, Any]]:
@@ -215,7 +215,8 @@ def _colour(codebook: Codebook) -> alt.Color:
     return alt.Color("stance:N", scale=scale, legend=None)  # the page has one key for all charts
 
 
-def _finish(chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, right: int = 0) -> dict[str, Any]:
+def finish(chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, right: int = 0) -> dict[str, Any]:
+    """Return a chart as a specification in the pages' type and colours, with room of ``right`` pixels beside the plot."""
     import altair as alt
 
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")

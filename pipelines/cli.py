@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from models.training import Recipe
 
 
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_METHODS = ("auto", "fine-tune", "frozen")  # as pipelines.selection has them, which is too heavy to import for --help
+_RECIPE_HELP = "How to learn: frozen fits regressions on the encoder as it is; auto tries the ways where labels are few."
+_SPLIT_HELP = "Parts at random, or test on the latest publications; documents that belong together stay together."
+_WARM_HELP = "Outside stance data (JSON Lines with text, target, label) to fine-tune the encoder on first."
+
+
 def _training_options(command: F) -> F:
     options = (
         click.option("--encoder", default=None, help="A Hugging Face folder or name; default: the packaged MiniLM."),
@@ -65,6 +72,7 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
         )
     say("")
     say(f"Report:  {result.report}   (open it in a browser)")
+    say(f"Quality: {result.page}   (how good the labels are)")
     say(f"Labels:  {result.labels}/labels-*.parquet and labels.csv")
     say(f"Tables:  {', '.join(p.name for p in result.files if p.suffix == '.csv' and p.parent == output)} in {output}")
     say(f"Bundle:  {result.bundle}   (use it: treaty-stance label FILE --model {result.bundle} --output labels)")
@@ -74,11 +82,24 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @click.option("--output", type=FOLDER, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
 @click.option("--corpus", type=FOLDER, default=None, help="Labelled statements; default: the reference corpus.")
 @click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Of the split into parts.")
+@click.option("--split", type=click.Choice(["grouped", "time"]), default="grouped", show_default=True, help=_SPLIT_HELP)
+@click.option("--split-seed", type=int, default=None, help="Of a grouped split into parts; default: 0.")
+@click.option("--recipe", "method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help=_RECIPE_HELP)
+@click.option("--warm-start", type=FOLDER, multiple=True, help=_WARM_HELP)
 @_training_options
 @quiet_option
-def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: int, quiet: bool, **training: Any) -> None:
-    """Fine-tune an encoder on labelled statements and write a bundle.
+def train(
+    output: Path,
+    corpus: Path | None,
+    codebook: Path | None,
+    split: Any,
+    split_seed: int | None,
+    method: str,
+    warm_start: tuple[Path, ...],
+    quiet: bool,
+    **training: Any,
+) -> None:
+    """Train on labelled statements and write a bundle.
 
     CORPUS is a folder with documents.jsonl, annotations.jsonl and gold.jsonl, or one JSON Lines file with text, stance and
     concerns on each line.
@@ -89,13 +110,23 @@ def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: 
     from pipelines.training import train as run
 
     say = say_to(quiet)
-    job = TrainJob(output=output, corpus=corpus, codebook=codebook, split_seed=split_seed)
+    if split == "time" and split_seed is not None:
+        raise click.UsageError("--split-seed: a split by time draws nothing at random; leave it out")
+    job = TrainJob(
+        output=output,
+        corpus=corpus,
+        codebook=codebook,
+        split=split,
+        split_seed=split_seed or 0,
+        method=method,
+        warm_start=warm_start,
+    )
     with TrainingBar(quiet) as listener:
         result = run(job, _recipe(**training), created=today(), listener=listener, say=say)
     best = result.trained.history[result.trained.best_epoch - 1]
     say(
-        f"{result.folder}: bundle {result.model_id}, epoch {result.trained.best_epoch}; on development data stance "
-        f"macro-F1 {best['stance_macro_f1']:.2f}, concern macro-F1 {best['concern_macro_f1']:.2f}"
+        f"{result.folder}: bundle {result.model_id}, {result.selection.chosen}, epoch {result.trained.best_epoch}; on "
+        f"development data stance macro-F1 {best['stance_macro_f1']:.2f}, concern macro-F1 {best['concern_macro_f1']:.2f}"
     )
 
 
@@ -105,6 +136,9 @@ def train(output: Path, corpus: Path | None, codebook: Path | None, split_seed: 
 @click.option("--corpus", type=FOLDER, default=None, help="What the bundle was trained on; default: reference corpus.")
 @click.option("--part", type=click.Choice(["test", "development"]), default="test", show_default=True)
 @click.option("--output", type=FOLDER, default=None, help="JSON file for the figures; default: none is written.")
+@click.option("--page", type=FOLDER, default=None, help="HTML file for the figures, charts and mistakes; default: none.")
+@click.option("--against", type=FOLDER, default=None, help="Another bundle, to compare statement by statement.")
+@click.option("--spread", type=FOLDER, multiple=True, help="A bundle of another seed, to tell how far seeds lie apart.")
 @click.option("--resamples", type=click.IntRange(100), default=2000, show_default=True, help="Of the bootstrap.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
 @quiet_option
@@ -114,23 +148,43 @@ def evaluate(
     corpus: Path | None,
     part: str,
     output: Path | None,
+    page: Path | None,
+    against: Path | None,
+    spread: tuple[Path, ...],
     resamples: int,
     threads: int | None,
     quiet: bool,
 ) -> None:
     """Measure a bundle: figures with intervals, beside the linear baseline and the annotators.
 
-    Example: treaty-stance evaluate bundle --output evaluation.json
+    Example: treaty-stance evaluate bundle --output evaluation.json --page evaluation.html
     """
     from models.evaluation import Bootstrap
-    from pipelines.evaluation import evaluate_bundle, evaluation_table, write_evaluation
+    from pipelines.evaluation import comparison_table, evaluate_bundle, evaluation_table, spread_table, write_evaluation
 
     set_threads(threads)
     chosen: Any = part
-    evaluation = evaluate_bundle(bundle, corpus=corpus, inputs=inputs, part=chosen, bootstrap=Bootstrap(resamples=resamples))
+    evaluation = evaluate_bundle(
+        bundle,
+        corpus=corpus,
+        inputs=inputs,
+        part=chosen,
+        bootstrap=Bootstrap(resamples=resamples),
+        spread=spread,
+        against=against,
+    )
     if output is not None:
         write_evaluation(output, evaluation)
-    say_to(quiet)(evaluation_table(evaluation))
+    if page is not None:
+        from pipelines.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(page, evaluation, bundle, generated=today())
+    say = say_to(quiet)
+    say(evaluation_table(evaluation))
+    if evaluation.spread:
+        say("\n" + spread_table(evaluation))
+    if evaluation.against is not None:
+        say("\n" + comparison_table(evaluation.against))
 
 
 @cli.command()
@@ -139,6 +193,10 @@ def evaluate(
 @click.option("--output", type=FOLDER, required=True, help="Folder for labels-*.parquet and manifest.json.")
 @click.option("--unit", type=click.Choice(["statement", "document"]), default=None, help="What a row of a table is.")
 @click.option("--format", "formats", type=click.Choice(["csv", "jsonl"]), multiple=True, help="Written as well.")
+@click.option("--target-accuracy", "target", type=_SHARE, default=None, help="Of stances kept; abstain on the others.")
+@click.option("--assurance", type=_SHARE, default=None, help="Reach the target with this probability; default: on average.")
+@click.option("--queue", type=FOLDER, default=None, help="File for abstentions; default: queue.jsonl in the output folder.")
+@click.option("--queue-size", type=click.IntRange(1), default=None, help="Most statements in the queue; default: 1000.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
 @quiet_option
 def label(
@@ -147,6 +205,10 @@ def label(
     output: Path,
     unit: Any,
     formats: tuple[str, ...],
+    target: float | None,
+    assurance: float | None,
+    queue: Path | None,
+    queue_size: int | None,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -160,20 +222,27 @@ def label(
     from models.predictor import Predictor
     from pipelines.label import LabelOptions
     from pipelines.label import label as run
+    from pipelines.queue import SIZE, Abstention, abstention_lines
 
+    if target is None and (assurance, queue, queue_size) != (None, None, None):
+        raise click.UsageError("--assurance, --queue and --queue-size need --target-accuracy, without which all is decided")
     set_threads(threads)
     predictor = Predictor.load(model)
+    asked = target and Abstention(predictor.select(target, assurance=assurance), queue, queue_size or SIZE)
     result = run(
         inputs,
         predictor,
         output,
         created=now(),
-        options=LabelOptions(unit=unit, formats=formats, quiet=quiet),
+        options=LabelOptions(unit=unit, formats=formats, quiet=quiet, abstention=asked or None),
         bundle={"path": str(model), "model_id": predictor.model_id},
         stdin=sys.stdin.buffer if "-" in inputs else None,
     )
     say = say_to(quiet)
-    say(f"{output}: {result.counts['ok']} statements labelled, {result.counts['invalid']} rows invalid")
+    if asked and result.queue:
+        say("\n".join(abstention_lines(output, asked, result.queue, result.counts)))
+    else:
+        say(f"{output}: {result.counts['ok']} statements labelled, {result.counts['invalid']} rows invalid")
     for reason, n in result.reasons.items():
         say(f"  {n} x {reason}")
 

@@ -18,24 +18,27 @@ def annotate() -> None:
 
 
 @annotate.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("source", type=FOLDER)
 @click.option("--project", required=True, help="Title of the project in Label Studio; made where there is none.")
 @click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
 @quiet_option
-def push(folder: Path, project: str, codebook: Path | None, quiet: bool) -> None:
-    """Cut the documents of FOLDER into statements and push those that the project does not have yet.
+def push(source: Path, project: str, codebook: Path | None, quiet: bool) -> None:
+    """Push the statements of SOURCE that the project does not have yet.
+
+    SOURCE is a folder of documents, which are cut into statements, or a queue of abstentions that `label` wrote.
 
     Example: treaty-stance annotate push articles/ --project "Round 1, Anna"
     """
     from annotation.codebook import load_codebook
-    from pipelines.annotate import push_folder
+    from pipelines.annotate import FolderPush, QueuePush, push_folder, push_queue
 
-    result = push_folder(folder, project=project, codebook=load_codebook(codebook))
+    job = push_queue if source.is_file() else push_folder
+    result: FolderPush | QueuePush = job(source, project=project, codebook=load_codebook(codebook))
+    read = f"{result.statements} statements in the queue"
+    if isinstance(result, FolderPush):
+        read = f"{result.documents} documents read, {result.passed_over} other files passed over"
     say = say_to(quiet)
-    say(
-        f"project {project!r}: {result.push.added} statements added, {result.push.present} there before; "
-        f"{result.documents} documents read, {result.passed_over} other files passed over"
-    )
+    say(f"project {project!r}: {result.push.added} statements added, {result.push.present} there before; {read}")
     for problem in result.problems:
         say(f"  not pushed: {problem}")
 

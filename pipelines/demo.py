@@ -28,6 +28,7 @@ class DemoResult:
     bundle: Path
     labels: Path
     report: Path
+    page: Path
     evaluation: Evaluation
     files: tuple[Path, ...]
 
@@ -42,7 +43,7 @@ def demo(
     say: Callable[[str], object] = lambda line: None,
     quiet: bool = False,
 ) -> DemoResult:
-    """Train, evaluate, label the test part as unseen coverage (and ``extra`` inputs), and write tables and the report.
+    """Train, evaluate, label the test part as unseen coverage (and ``extra`` inputs), and write tables and the two pages.
 
     Args:
         output: A folder; the demo's own folders in it (``bundle``, ``labels``, ``report``) are made anew.
@@ -59,6 +60,7 @@ def demo(
     from models.bundle import check_target
     from models.predictor import Predictor
     from models.splits import read_split, take
+    from pipelines.evaluation_page import PAGE, write_evaluation_page
     from pipelines.folder import clear_folder
     from pipelines.label import LabelOptions, label
     from pipelines.report import write_report
@@ -96,9 +98,11 @@ def demo(
     counts = result.counts
     say(f"    {counts['ok']} statements labelled, {counts['invalid']} rows invalid")
 
-    say("4/4 Writing tables and the report page (a few seconds)")
+    say("4/4 Writing tables, the report page and the evaluation page (a few seconds)")
     files = write_report(read_labels(labels), output, evaluation=output / "evaluation.json", generated=created[:10])
-    return DemoResult(bundle, labels, output / "report.html", evaluation, (*result.files, *files))
+    page, report = output / PAGE, output / "report.html"
+    write_evaluation_page(page, evaluation, bundle, generated=created[:10], report=report.name)
+    return DemoResult(bundle, labels, report, page, evaluation, (*result.files, *files, page))
 
 
 def _write_unseen(path: Path, examples: Sequence[Example], names: Mapping[str, str]) -> None:

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from corpus.errors import RecordError
 from corpus.files import write_json
 from pipelines.labelled import read_labelled
 
 if TYPE_CHECKING:
+    from models.breakdown import Comparison
     from models.dataset import Example
     from models.evaluation import Bootstrap, Evaluation, Figure
+    from models.metrics import Decisions, Interval
+    from models.predictor import Predictor
 
 _HEADINGS = ("figure", "cases", "model", "TF-IDF baseline", "annotators", "model - baseline")
+
+
+Part = Literal["test", "development"]
 
 
 def evaluate_bundle(
@@ -22,10 +30,12 @@ def evaluate_bundle(
     *,
     corpus: Path | None = None,
     inputs: Path | None = None,
-    part: Literal["test", "development"] = "test",
+    part: Part = "test",
     bootstrap: Bootstrap | None = None,
+    spread: Sequence[Path] = (),
+    against: Path | None = None,
 ) -> Evaluation:
-    """Measure a bundle.
+    """Measure a bundle on the part of its own split, whichever kind of split that is.
 
     Args:
         folder: The bundle.
@@ -34,19 +44,22 @@ def evaluate_bundle(
         inputs: Other labelled statements, evaluated whole; the baseline is the one of ``corpus`` all the same.
         part: ``test``, or ``development`` while a recipe is being chosen.
         bootstrap: Resamples and seed of the intervals.
+        spread: Bundles that differ from this one in the seed of training alone, to tell how far seeds lie apart.
+        against: Another bundle to compare it with, statement by statement.
 
     Raises:
         UsageError: when a file or folder does not exist.
-        BundleError: when the bundle is incomplete or altered.
-        RecordError: when the corpus is not the one that the bundle was trained on, or ``inputs`` repeats its statements.
+        BundleError: when a bundle is incomplete or altered.
+        RecordError: when the corpus is not the one that the bundle was trained on, ``inputs`` repeats its statements, or
+            another bundle does not fit this one (split, corpus, codebook, recipe).
         CodebookError: when labels are not those of the bundle's codebook.
     """
     from models.baseline import fit_baseline
-    from models.dataset import targets
+    from models.comparison import compare
+    from models.comparison import spread as spread_over
     from models.evaluation import evaluate
     from models.predictor import Predictor
     from models.splits import read_split, take
-    from models.training import decisions
 
     predictor = Predictor.load(folder)
     codebook = predictor.codebook
@@ -56,11 +69,11 @@ def evaluate_bundle(
     name: str = part
     if inputs is not None:
         examples, name = _unseen(read_labelled(inputs, codebook).examples, known.examples, inputs), str(inputs)
+    runs = _seed_runs(predictor, spread)  # before the slow parts: what does not fit is told at once
+    rival = None if against is None else _fitting(predictor, against)
     baseline = fit_baseline(take(known.examples, split, "train"), take(known.examples, split, "development"), codebook)
-    model = decisions(
-        predictor.scores([e.passage for e in examples]), targets(examples, codebook), predictor.bundle.calibration
-    )
-    return evaluate(
+    model = _decided(predictor, examples)
+    evaluation = evaluate(
         examples,
         model,
         baseline.decide(examples, codebook),
@@ -68,7 +81,77 @@ def evaluate_bundle(
         part=name,
         model_id=predictor.model_id,
         bootstrap=bootstrap,
+        split=split.record,
     )
+    if runs:
+        decided = [model, *(_decided(run, examples) for run in runs)]
+        evaluation = msgspec.structs.replace(evaluation, spread=spread_over(examples, decided, codebook))
+    if rival is not None:
+        comparison = compare(
+            examples,
+            model,
+            _decided(rival, examples),
+            codebook,
+            part=name,
+            model_ids=(predictor.model_id, rival.model_id),
+            bootstrap=bootstrap,
+        )
+        evaluation = msgspec.structs.replace(evaluation, against=comparison)
+    return evaluation
+
+
+def _decided(predictor: Predictor, examples: Sequence[Example]) -> Decisions:
+    from models.evaluation import decide
+
+    scores = predictor.scores([e.passage for e in examples])
+    return decide(examples, scores, predictor.bundle.calibration, predictor.codebook)
+
+
+def _fitting(predictor: Predictor, folder: Path) -> Predictor:
+    """Load another bundle, refused unless it was trained on the same parts of the same corpus under the same codebook."""
+    from models.comparison import check_same_split
+    from models.predictor import Predictor
+    from models.splits import read_split
+
+    own, other = predictor.bundle, Predictor.load(folder)
+    if other.codebook.id != predictor.codebook.id:
+        raise RecordError(
+            f"{folder}: its codebook is {other.codebook.id}, expected {predictor.codebook.id} as in {own.folder}; "
+            "train both with one codebook"
+        )
+    check_same_split(
+        read_split(own.folder / "split.json"), read_split(folder / "split.json"), (str(own.folder), str(folder))
+    )
+    hashes = [b.manifest.get("corpus", {}).get("sha256") for b in (own, other.bundle)]
+    if hashes[0] != hashes[1]:
+        raise RecordError(
+            f"{folder}: its corpus has hash {hashes[1]}, expected {hashes[0]} as in {own.folder}; train both on one corpus"
+        )
+    return other
+
+
+def _seed_runs(predictor: Predictor, folders: Sequence[Path]) -> list[Predictor]:
+    """Load bundles that differ in their seed alone, refused where they differ in more or not at all."""
+    own = predictor.bundle
+    seen = {own.recipe.seed: own.folder}
+    runs = []
+    for folder in folders:
+        other = _fitting(predictor, folder)
+        recipe = other.bundle.recipe
+        differing = [f for f in recipe.__struct_fields__ if f != "seed" and getattr(recipe, f) != getattr(own.recipe, f)]
+        if differing:
+            raise RecordError(
+                f"{folder}: its recipe differs from that of {own.folder} in {', '.join(differing)}, expected another seed "
+                "and nothing else; compare the two with --against"
+            )
+        if recipe.seed in seen:
+            raise RecordError(
+                f"{folder}: trained with seed {recipe.seed}, as was {seen[recipe.seed]}, expected another seed; a bundle "
+                "counted twice would make the spread too small"
+            )
+        seen[recipe.seed] = folder
+        runs.append(other)
+    return runs
 
 
 def evaluation_table(evaluation: Evaluation, *, labels: bool = True) -> str:
@@ -79,18 +162,37 @@ def evaluation_table(evaluation: Evaluation, *, labels: bool = True) -> str:
             rows.append(_row(figure))
     if labels:
         rows += [_row(f) for f in evaluation.metrics if f.label is not None]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
-    lines = [
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * w for w in widths))
     note = (
-        f"{evaluation.statements} statements of {evaluation.documents} documents ({evaluation.part} part); in brackets 95 % "
-        f"intervals, bootstrap by document with {evaluation.bootstrap['resamples']} resamples; annotators: second reading "
-        f"against first, on {evaluation.doubly_annotated} statements"
+        f"{evaluation.statements} statements of {evaluation.documents} documents ({evaluation.part} part"
+        f"{_cut(evaluation)}); in brackets 95 % intervals, bootstrap by document with {evaluation.bootstrap['resamples']} "
+        f"resamples; annotators: second reading against first, on {evaluation.doubly_annotated} statements"
     )
-    return "\n".join([*(line.rstrip() for line in lines), "", note])
+    return "\n".join([*_lined(rows), "", note])
+
+
+def spread_table(evaluation: Evaluation) -> str:
+    """Return the figures over bundles of several seeds as a plain-text table."""
+    titles = {f.name: f.title for f in evaluation.metrics if f.label is None}
+    rows: list[tuple[str, ...]] = [("figure", "mean", "sd", "values")]
+    for s in evaluation.spread:
+        rows.append((titles.get(s.name, s.name), f"{s.mean:.3f}", f"{s.sd:.3f}", " ".join(f"{v:.3f}" for v in s.values)))
+    count = len(evaluation.spread[0].values) if evaluation.spread else 0
+    return "\n".join([*_lined(rows), "", f"{count} bundles that differ in their seed alone; sd: sample standard deviation"])
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Return a comparison of two bundles as a plain-text table of the figures over all labels."""
+    rows: list[tuple[str, ...]] = [("figure", "first", "second", "first - second", "p")]
+    for f in comparison.figures:
+        if f.label is None:
+            p = "-" if f.p is None else f"{f.p:.3f}"
+            rows.append((f.title, _cell(f.first), _cell(f.second), _cell(f.difference, signed=True), p))
+    note = (
+        f"first: {comparison.first}; second: {comparison.second}; {comparison.statements} statements of "
+        f"{comparison.documents} documents ({comparison.part} part), the same documents drawn for both in each of "
+        f"{comparison.bootstrap['resamples']} resamples; p: how often the difference has the other sign, two-sided"
+    )
+    return "\n".join([*_lined(rows), "", note])
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -110,10 +212,29 @@ def _unseen(examples: Sequence[Example], known: Sequence[Example], path: Path) -
     return examples
 
 
+def _cut(evaluation: Evaluation) -> str:
+    """Say from which date on a part of a split by time is; nothing for other splits and for statements of one's own."""
+    date = evaluation.split.get(f"{evaluation.part}_from")
+    return f" of a split by time, documents from {date}" if date else ""
+
+
 def _row(figure: Figure) -> tuple[str, ...]:
-    cells = []
-    for value in (figure.model, figure.baseline, figure.annotators):
-        cells.append("-" if value is None else f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]")
-    lead = figure.difference
-    cells.append("-" if lead is None else f"{lead.value:+.2f} [{lead.low:+.2f}, {lead.high:+.2f}]")
-    return figure.title, str(figure.support), *cells
+    sides = (figure.model, figure.baseline, figure.annotators)
+    return figure.title, str(figure.support), *map(_cell, sides), _cell(figure.difference, signed=True)
+
+
+def _cell(value: Interval | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    form = "+.2f" if signed else ".2f"
+    return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
+
+
+def _lined(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines of aligned columns, the first one to the left, with a rule below the headings."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+    return [line.rstrip() for line in (lines[0], "  ".join("-" * w for w in widths), *lines[1:])]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,14 +22,17 @@ if TYPE_CHECKING:
     from models.metrics import Decisions, Interval
     from models.training import Recipe
 
-_REPORTED = ("stance_macro_f1", "stance_polar_f1", "stance_accuracy", "concern_macro_f1", "concern_micro_f1", "stance_ece")
+_REPORTED = (
+    *("stance_macro_f1", "stance_polar_f1", "stance_accuracy", "concern_macro_f1", "concern_micro_f1", "stance_ece"),
+    *("accuracy_at_70", "holder_overlap_f1", "holder_type_accuracy"),
+)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One experiment: what was tried, what it scored with 95 % intervals, and what it cost.
 
     ``recipe`` has what differs from the default recipe, None for the linear baseline. ``seconds`` is the mean wall time of
-    one training, ``memory_mb`` the process's peak so far.
+    one training, ``memory_mb`` the peak of one process.
     """
 
     name: str
@@ -81,32 +87,48 @@ def cross_validate(
     folds: int,
     seeds: Sequence[int],
     split_hash: str,
+    jobs: int = 1,
+    threads: int | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Row:
     """Train and measure a recipe on every fold and seed; figures are taken over all held-out statements together.
 
     Intervals are a bootstrap by document over the decisions of the first seed; ``spread`` is the standard deviation of each
     figure over seeds (0 for one seed).
-    """
-    import torch
 
+    Args:
+        examples: The train and development parts.
+        codebook: Its labels.
+        name: Of the experiment.
+        recipe: What to try; None is the linear baseline.
+        folds: See :func:`make_folds`. The folds are the same for every seed.
+        seeds: Of the recipe.
+        split_hash: Which split the examples are of, for the record.
+        jobs: Processes that train side by side. Two with one thread each are faster than one with two.
+        threads: Of each process; None divides the cores among them.
+        say: Is told of each training.
+    """
     from models.evaluation import evaluate
+    from models.metrics import join_decisions
     from models.training import Recipe as RecipeType
 
+    per_job = threads or max(1, (os.cpu_count() or 1) // jobs)
+    parts = list(make_folds(examples, folds=folds, seed=0))
+    tasks = [(fold, codebook, recipe, seed, per_job) for seed in seeds for fold in parts]
+    done: list[tuple[Decisions, float, int]] = []
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for i, result in enumerate(pool.map(_task, tasks)):
+            done.append(result)
+            say(f"{name}: seed {seeds[i // folds]}, fold {i % folds + 1} of {folds}, {result[1]:.0f} s")
+    gold = [e for fold in parts for e in fold.held_out]
     evaluations: list[Evaluation] = []
-    seconds = []
-    for seed in seeds:
-        gold: list[Example] = []
-        decided: list[Decisions] = []
-        for i, fold in enumerate(make_folds(examples, folds=folds, seed=seed)):
-            begun = time.perf_counter()
-            decided.append(_decide(fold, codebook, recipe, seed))
-            seconds.append(time.perf_counter() - begun)
-            gold += fold.held_out
-            say(f"{name}: seed {seed}, fold {i + 1} of {folds}, {seconds[-1]:.0f} s")
-        evaluations.append(evaluate(gold, _joined(decided), None, codebook, part="cross-validation", model_id=name))
-    values = {f: [_value(e, f) for e in evaluations] for f in _REPORTED}
-    intervals = {f: evaluations[0].figure(f).model for f in _REPORTED}
+    for i in range(len(seeds)):
+        decided = join_decisions([d for d, _, _ in done[i * folds : (i + 1) * folds]])
+        evaluations.append(evaluate(gold, decided, None, codebook, part="cross-validation", model_id=name))
+    seconds = [s for _, s, _ in done]
+    names = [f for f in _REPORTED if any((m.name, m.label) == (f, None) for m in evaluations[0].metrics)]
+    values = {f: [_value(e, f) for e in evaluations] for f in names}
+    intervals = {f: evaluations[0].figure(f).model for f in names}
     default = msgspec.to_builtins(RecipeType())
     tried = None if recipe is None else msgspec.to_builtins(recipe)
     return Row(
@@ -119,17 +141,29 @@ def cross_validate(
         figures={f: v for f, v in intervals.items() if v is not None},
         spread={f: float(np.std(v)) for f, v in values.items()},
         seconds=round(float(np.mean(seconds)), 1),
-        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        threads=torch.get_num_threads(),
+        memory_mb=max(m for _, _, m in done),
+        threads=per_job,
     )
+
+
+def _task(task: tuple[Fold, Codebook, Recipe | None, int, int]) -> tuple[Decisions, float, int]:
+    """Train and decide in a process of its own; return decisions, seconds, and the process's peak memory in megabytes."""
+    import torch
+
+    fold, codebook, recipe, seed, threads = task
+    torch.set_num_threads(threads)
+    begun = time.perf_counter()
+    decided = _decide(fold, codebook, recipe, seed)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return decided, time.perf_counter() - begun, memory
 
 
 def _decide(fold: Fold, codebook: Codebook, recipe: Recipe | None, seed: int) -> Decisions:
     from models.baseline import fit_baseline
-    from models.dataset import targets
     from models.encoding import encode
+    from models.evaluation import decide
     from models.inference import run_network
-    from models.training import decisions, fine_tune
+    from models.training import fine_tune
 
     if recipe is None:
         return fit_baseline(fold.training, fold.development, codebook).decide(fold.held_out, codebook)
@@ -138,14 +172,7 @@ def _decide(fold: Fold, codebook: Codebook, recipe: Recipe | None, seed: int) ->
     passages = [e.passage for e in fold.held_out]
     encoded = encode(trained.tokenizer, passages, context=recipe.context, max_length=recipe.max_length)
     scores = run_network(trained.network, encoded, pad=trained.tokenizer.pad_token_id)
-    return decisions(scores, targets(fold.held_out, codebook), trained.calibration)
-
-
-def _joined(parts: Sequence[Decisions]) -> Decisions:
-    from models.metrics import Decisions
-
-    names = ("gold_stance", "stance", "gold_concerns", "concerns", "confidence")
-    return Decisions(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    return decide(fold.held_out, scores, trained.calibration, codebook)
 
 
 def _value(evaluation: Evaluation, name: str) -> float:

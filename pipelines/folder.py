@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "jsonl")
 """What can be written beside Parquet."""
 
-_OURS = re.compile(r"labels-\d{5,}\.parquet|labels\.csv|labels\.jsonl")
+_OURS = re.compile(r"labels-\d{5,}\.parquet|labels\.csv|labels\.jsonl|queue\.jsonl")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
 
 
@@ -34,7 +34,7 @@ def output_schema(codebook: Codebook) -> pa.Schema:
     fields: list[tuple[str, Any]] = [
         *(("id", text), ("document_id", text), ("start", whole), ("end", whole)),
         *((name, text) for name in ("text", "title", "published", "publisher", "url")),
-        *((name, text) for name in ("holder", "holder_type", "voice", "stance")),
+        *((name, text) for name in ("holder", "holder_name", "holder_type", "voice", "stance")),
         *((f"stance_{s}", share) for s in codebook.stance_ids),
         ("concerns", pa.list_(text)),
         *((f"concern_{c}", share) for c in codebook.concern_ids),

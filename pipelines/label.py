@@ -17,16 +17,18 @@ from annotation.codebook import Codebook
 from corpus.errors import BundleError, CodebookError, RecordError, UsageError
 from corpus.extract import MAX_CHARACTERS, read_document
 from corpus.identity import canonical_url, digest, document_id
-from corpus.records import Document, Prediction
+from corpus.records import Document, Prediction, Statement
 from corpus.segment import segment
 from models.passage import Judge, Judgement, Passage
 from pipelines import manifest as manifests
 from pipelines.folder import FORMATS, check_folder, clear_folder, take_folder, write_rows
+from pipelines.holders import name_holders
 from pipelines.inputs import MAX_STATEMENT, Source, find_sources, read_table, shown
+from pipelines.queue import Abstention, Queue, abstain, write_queue
 from pipelines.rows import InputRow
+from pipelines.shares import millionths as _millionths
 
 COMMAND = "label"
-_MILLION = 1_000_000  # probabilities are written in millionths
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class LabelOptions:
     """How to label. ``unit`` None means: rows of tables are statements, files are documents.
 
     ``formats`` are written beside Parquet; ``chunk`` passages are given to the judge at once, which changes speed only.
+    Without ``abstention`` every decision is kept.
     """
 
     unit: Literal["statement", "document"] | None = None
@@ -41,6 +44,7 @@ class LabelOptions:
     rows_per_file: int = 50_000
     chunk: int = 1024
     quiet: bool = False
+    abstention: Abstention | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +55,23 @@ class LabelResult:
     reasons: dict[str, int]
     files: tuple[Path, ...]
     manifest: Path
+    queue: Queue | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
     """A row of the output before it is judged: its input columns, the context for the judge, or why it is invalid.
 
-    ``speaker`` is the name that a lead-in above the statement gives.
+    ``speaker`` is the name that a lead-in above the statement gives, ``whole`` the text of the document it was cut from
+    and ``source`` the records of both.
     """
 
     columns: dict[str, object]
     before: str = ""
     reason: str | None = None
     speaker: str | None = None
+    whole: str = ""
+    source: tuple[Statement, Document] | None = None
 
 
 @dataclass(slots=True)
@@ -112,7 +120,10 @@ def label(
                 "leave the unit out or put the statements into a table"
             )
     read = [_describe(source) for source in sources]
-    settings = {"unit": options.unit, "formats": sorted(set(options.formats)), "rows_per_file": options.rows_per_file}
+    asked, place, formats = options.abstention, output, sorted(set(options.formats))
+    settings: dict[str, object] = {"unit": options.unit, "formats": formats, "rows_per_file": options.rows_per_file}
+    if asked is not None:
+        settings, place = settings | asked.settings(), asked.place(output)
     job = {"model_id": judge.model_id, "codebook_id": judge.codebook.id, "options": settings}
     check_folder(output, {"command": COMMAND, "inputs": read, **job})
     tally = _Tally()
@@ -121,10 +132,14 @@ def label(
         raise RecordError(f"{', '.join(inputs)}: expected one row or more, found a header without rows; check the input")
     take_folder(output)
     rows = _rows(items, judge, options)
+    abstain(rows, asked)
     reasons, counts = _reasons(items), _counts(items, rows, judge)
     try:
         clear_folder(output)
         written = write_rows(rows, judge.codebook, output, formats=options.formats, rows_per_file=options.rows_per_file)
+        sources_of = [item.source for item in items]
+        queue = None if asked is None else write_queue(place, rows, sources_of, judge.codebook, size=asked.size)
+        written += [(queue.path, queue.written)] if queue and place.parent == output else []
     except OSError as error:
         raise RecordError(
             f"{output}: expected to write {len(rows)} rows, but {error.strerror or error}; "
@@ -139,6 +154,7 @@ def label(
         bundle=dict(bundle) if bundle is not None else None,
         codebook=msgspec.to_builtins(judge.codebook),
         counts=counts,
+        **(asked.sections(queue, counts) if asked and queue else {}),
         reasons=reasons,
         clutter=dict(sorted(tally.clutter.items())),
         skipped=list(skipped),
@@ -153,7 +169,7 @@ def label(
             f"{', '.join(inputs)}: none of {len(rows)} rows can be labelled, the first because {first}; "
             f"see the column reason in {output}"
         )
-    return LabelResult(counts, reasons, tuple(path for path, _ in written), output / manifests.NAME)
+    return LabelResult(counts, reasons, tuple(path for path, _ in written), output / manifests.NAME, queue)
 
 
 def _check_options(options: LabelOptions) -> None:
@@ -249,10 +265,12 @@ def _document_items(document: Document, columns: Mapping[str, object], tally: _T
     for s in segmentation.statements:
         place = {"id": s.id, "document_id": document.id, "start": s.start, "end": s.end, "voice": s.voice}
         if len(s.text) > MAX_STATEMENT:  # a text without stops, such as a table or a listing
-            yield _Item({**columns, **place}, reason=f"text is longer than {MAX_STATEMENT:,} characters")
+            reason = f"text is longer than {MAX_STATEMENT:,} characters"
+            yield _Item({**columns, **place}, reason=reason, whole=document.text)
         else:
             speaker = segmentation.attributions.get(s.id)
-            yield _Item({**columns, **place, "text": s.text}, before=s.before, speaker=speaker)
+            columns_of = {**columns, **place, "text": s.text}
+            yield _Item(columns_of, before=s.before, speaker=speaker, whole=document.text, source=(s, document))
     if not segmentation.statements:
         yield _Item(
             {**columns, "document_id": document.id}, reason="document has no statement, only headings and page furniture"
@@ -267,6 +285,7 @@ def _rows(items: Sequence[_Item], judge: Judge, options: LabelOptions) -> list[d
         for item in items
     ]
     valid = [i for i, item in enumerate(items) if item.reason is None]
+    found: dict[int, int] = {}  # where the model found the holder
     # disable=None shows the bar on a terminal only
     with tqdm(total=len(valid), unit=" statements", desc="labelling", disable=True if options.quiet else None) as bar:
         for start in range(0, len(valid), options.chunk):
@@ -278,8 +297,10 @@ def _rows(items: Sequence[_Item], judge: Judge, options: LabelOptions) -> list[d
                 )
             for i, judgement in zip(chunk, judgements, strict=True):
                 rows[i] |= _labels(items[i], judgement, judge)
+                if judgement.holder_start is not None:
+                    found[i] = judgement.holder_start
             bar.update(len(chunk))
-    return rows
+    return name_holders(rows, [item.whole for item in items], found, nobody=judge.codebook.nobody)
 
 
 def _passage(item: _Item) -> Passage:
@@ -354,20 +375,6 @@ def _prediction(identity: str, text: str, judgement: Judgement, judge: Judge) ->
             f"{judge.model_id}: expected a judgement of statement {identity} by codebook {codebook.name}, "
             f"but {error}; the model is not usable"
         ) from error
-
-
-def _millionths(shares: Sequence[float]) -> list[float]:
-    """Round probabilities to six decimals so that they still sum to one (method of the largest remainder).
-
-    A greater probability never comes out smaller than a lesser one.
-    """
-    total = sum(shares)
-    exact = [share / total * _MILLION for share in shares]
-    units = [int(e) for e in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda i: units[i] - exact[i])
-    for i in by_remainder[: _MILLION - sum(units)]:
-        units[i] += 1
-    return [unit / _MILLION for unit in units]
 
 
 def _reasons(items: Sequence[_Item]) -> dict[str, int]:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from models.evaluation import Evaluation
 
 PAGE = "report.html"
-_EVALUATION_FORMAT = 1
+_EVALUATION_FORMATS = (1, 2)
 _MOST_STATEMENTS = 10_000  # with the budget below, what a browser opens from disk without a pause
 _MOST_BYTES = 3_400_000  # of statements; runtime, positions and tables come to about 1.3 MB more, 5 MB at most
 _MOST_HOLDERS = 2_000
@@ -78,10 +78,8 @@ def read_evaluation(path: Path, *, model_id: str) -> Evaluation:
         evaluation = msgspec.convert(value, Evaluation)
     except msgspec.ValidationError as error:
         raise RecordError(f"{path}: expected the metrics of an evaluation, but {error}; evaluate again") from error
-    if evaluation.format != _EVALUATION_FORMAT:
-        raise RecordError(
-            f"{path}: format is {evaluation.format}, this release reads format {_EVALUATION_FORMAT}; evaluate again"
-        )
+    if evaluation.format not in _EVALUATION_FORMATS:
+        raise RecordError(f"{path}: format is {evaluation.format}, this release reads formats 1 and 2; evaluate again")
     if evaluation.model_id != model_id:
         raise RecordError(
             f"{path}: these are the metrics of model {evaluation.model_id}, but the labels are those of {model_id}; "
@@ -181,12 +179,12 @@ def _statements(frame: pd.DataFrame, holders: pd.DataFrame, labels: Labels) -> t
     stance, concern = _index(codebook.stance_ids), _index(codebook.concern_ids)
     kind = _index((*codebook.holder_type_ids, UNKNOWN))
     documents: dict[tuple[str | None, ...], int] = {}
-    names: dict[str, int] = {}
+    names: dict[tuple[str, str], int] = {}  # as shown, and the key of the position that it stands for
     rows: list[list[Any]] = []
     size = 0
     for row in frame.head(_MOST_STATEMENTS).to_dict("records"):
         document = (*(_text(row[field]) for field in ("title", "publisher")), _date(row["published"]), *_link(row["url"]))
-        name = spelling(row["holder"])
+        name = _shown_holder(row["holder"], row["holder_name"])
         value = [
             documents.get(document, len(documents)),
             _text(row["text"]) or "",
@@ -206,10 +204,18 @@ def _statements(frame: pd.DataFrame, holders: pd.DataFrame, labels: Labels) -> t
         rows.append(value)
     table = {
         "documents": list(documents),
-        "names": [[name, group[holder_key(name)]] for name in names],
+        "names": [[name, group[key]] for name, key in names],
         "statements": rows,
     }
     return table, len(rows)
+
+
+def _shown_holder(holder: object, fuller: object) -> tuple[str, str] | None:
+    """Return a holder as written, with the fuller name behind it if there is one, and the fuller name's key."""
+    written, key = spelling(holder), holder_key(fuller)
+    if written is None or key is None:
+        return None
+    return written if holder_key(written) == key else f"{written} ({spelling(fuller)})", key
 
 
 def _positions(holders: pd.DataFrame, labels: Labels) -> list[list[Any]]:

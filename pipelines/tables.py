@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 UNDATED = "undated"
 _TEXTS = (
-    "id", "document_id", "text", "title", "published", "publisher", "url", "holder", "holder_type", "voice", "stance",
-    "model_id", "codebook_version", "status", "reason",
+    "id", "document_id", "text", "title", "published", "publisher", "url", "holder", "holder_name", "holder_type",
+    "voice", "stance", "model_id", "codebook_version", "status", "reason",
 )  # fmt: skip
 _OWN_COLUMNS = frozenset({"holder_type", "month", "concern", "holder", "n", "documents", "first", "last"})
 _YEARS = range(1900, 2101)  # a date outside is a slip of the source, and one such row would stretch the time axis
@@ -141,15 +141,15 @@ def concerns_by_stance(labels: Labels) -> pd.DataFrame:
 def positions(labels: Labels) -> pd.DataFrame:
     """Count stances by holder: ``holder, holder_type, n, <one a stance>, documents, first, last``, most first.
 
-    Names that differ in case or outer blanks alone are one holder, shown in the commonest spelling and under the
-    commonest type (ties: the one met first). Statements without a holder's name are in no row. ``first`` and ``last``
-    are dates of publication as far as they are known.
+    Holders count under their fuller names (``holder_name``). Names that differ in case, outer blanks or a "the" before them
+    alone are one holder, shown in the commonest spelling and under the commonest type (ties: the one met first). Statements
+    without a holder's name are in no row. ``first`` and ``last`` are dates of publication as far as they are known.
     """
     import pandas as pd
 
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in decided(labels)[["holder", "holder_type", "stance", "document_id", "published"]].to_dict("records"):
-        key = holder_key(row["holder"])
+    for row in decided(labels)[["holder_name", "holder_type", "stance", "document_id", "published"]].to_dict("records"):
+        key = holder_key(row["holder_name"])
         if key is not None:
             groups.setdefault(key, []).append(row)
     stances = labels.codebook.stance_ids
@@ -159,7 +159,7 @@ def positions(labels: Labels) -> pd.DataFrame:
         dates = sorted(filter(None, (iso_date(row["published"]) for row in group)))
         table.append(
             {
-                "holder": _commonest(spelling(row["holder"]) for row in group),
+                "holder": _commonest(spelling(row["holder_name"]) for row in group),
                 "holder_type": _commonest(row["holder_type"] for row in group),
                 "n": len(group),
                 **{stance: counts[stance] for stance in stances},
@@ -197,9 +197,9 @@ def spelling(holder: object) -> str | None:
 
 
 def holder_key(holder: object) -> str | None:
-    """Return what names of one holder share: the trimmed name, case folded."""
+    """Return what names of one holder share: the trimmed name without "the" before it, case folded."""
     name = spelling(holder)
-    return None if name is None else name.casefold()
+    return None if name is None else re.sub(r"^the\s+", "", name.casefold())
 
 
 def iso_date(published: object) -> str | None:
@@ -295,6 +295,8 @@ def _read_file(path: Path, schema: pa.Schema) -> pd.DataFrame:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise RecordError(f"{path}: expected a whole Parquet file, but {error}; copy or make it again") from error
+    if "holder_name" not in table.column_names and "holder" in table.column_names:  # labels older than the column
+        table = table.append_column("holder_name", table["holder"])
     if missing := [name for name in schema.names if name not in table.column_names]:
         raise RecordError(f"{path}: expected the columns of a label job, found no {', '.join(missing)}; label again")
     try:

@@ -5,28 +5,42 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from annotation.codebook import load_codebook
+from corpus.errors import UsageError
 from pipelines.labelled import Labelled, read_labelled
 from pipelines.manifest import package_version
 
 if TYPE_CHECKING:
+    from models.pairs import PairSet
     from models.training import Listener, Recipe, Trained
+    from models.warm_start import WarmStart
+    from pipelines.selection import Selection, Tune
 
 _VERSIONS = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "tokenizers", "safetensors")
 
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What to train on and where to write. ``corpus`` and ``codebook`` None mean the shipped ones."""
+    """What to train on and where to write. ``corpus`` and ``codebook`` None mean the shipped ones.
+
+    ``method`` is ``fine-tune``, ``frozen`` or ``auto`` (:func:`pipelines.selection.select`). ``warm_start`` names files of
+    outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`).
+    """
 
     output: Path
     corpus: Path | None = None
     codebook: Path | None = None
+    split: Literal["grouped", "time"] = "grouped"
     split_seed: int = 0
+    method: str = "fine-tune"
+    warm_start: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class TrainResult:
     model_id: str
     trained: Trained
     sizes: dict[str, int]
+    selection: Selection
 
 
 def train(
@@ -62,19 +77,56 @@ def train(
         CodebookError: when codebook and labels do not fit.
     """
     from models.bundle import check_target, save_bundle
-    from models.splits import make_split, take
-    from models.training import fine_tune
+    from models.splits import make_split, make_time_split, take
+    from models.warm_start import WarmStart, pair_recipe
+    from pipelines.selection import FROZEN, select
 
     check_target(job.output)
     codebook = load_codebook(job.codebook)
+    outside = _outside(job, say)
+    warm = WarmStart(outside, pair_recipe(recipe), listener) if outside else None
     labelled = read_labelled(job.corpus, codebook)
-    split = make_split(labelled.examples, seed=job.split_seed)
+    known = labelled.examples
+    split = make_time_split(known) if job.split == "time" else make_split(known, seed=job.split_seed)
     sizes = {part: len(ids) for part, ids in split.parts.items()}
     say(f"{len(labelled.examples)} labelled statements: " + ", ".join(f"{n} {part}" for part, n in sizes.items()))
+    if split.kind == "time":
+        cuts = f"development from {split.development_from}, test from {split.test_from}"
+        say(f"split by time: {cuts}; {split.undated} undated statements to train on")
     training, development = (take(labelled.examples, split, part) for part in ("train", "development"))
-    trained = fine_tune(training, development, codebook, recipe, listener)
-    model_id = save_bundle(job.output, trained, codebook, split, facts=_facts(labelled, sizes, recipe.seed, created))
-    return TrainResult(job.output, model_id, trained, sizes)
+    tune = _tuned(warm) if warm else None
+    selected = select(training, development, codebook, recipe, method=job.method, listener=listener, say=say, tune=tune)
+    facts = {**_facts(labelled, sizes, recipe.seed, created), "selection": msgspec.to_builtins(selected.selection)}
+    if outside:  # where the frozen encoder won, it won unwarmed
+        used = selected.selection.chosen != FROZEN
+        how = msgspec.to_builtins(pair_recipe(recipe))
+        facts["warm_start"] = {"used": used, "sets": [s.facts() for s in outside], "recipe": how}
+    model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts)
+    return TrainResult(job.output, model_id, selected.trained, sizes, selected.selection)
+
+
+def _outside(job: TrainJob, say: Callable[[str], object]) -> tuple[PairSet, ...]:
+    """Read the outside stance data that the job names."""
+    from models.pairs import read_pairs
+    from pipelines.selection import FROZEN
+
+    if job.warm_start and job.method == FROZEN:
+        raise UsageError("a warm start changes the encoder, which the frozen recipe keeps as it is; leave one of them out")
+    sets = []
+    for path in job.warm_start:
+        found = read_pairs(path)
+        left = [f"{n} rows refused, {reason}" for reason, n in found.refused.items()]
+        left += [f"{found.left_out} rows of other parts left out"] if found.left_out else []
+        say("; ".join([f"{path}: {len(found.pairs)} pairs to start from, labelled {', '.join(found.labels)}", *left]))
+        sets.append(found)
+    return tuple(sets)
+
+
+def _tuned(warm: WarmStart) -> Tune:
+    """Return what fine-tunes from the warm-started encoder."""
+    from models.training import Extras, fine_tune
+
+    return partial(fine_tune, extras=Extras(warm=warm, key=warm.key))
 
 
 def _facts(labelled: Labelled, sizes: dict[str, int], seed: int, created: str) -> dict[str, object]:
@@ -90,5 +142,6 @@ def _facts(labelled: Labelled, sizes: dict[str, int], seed: int, created: str) -
             "statements": len(labelled.examples),
             "without_gold": labelled.without_gold,
             "parts": sizes,
+            "languages": sorted({e.document.language for e in labelled.examples if e.document.language}),
         },
     }

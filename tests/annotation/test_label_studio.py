@@ -22,8 +22,9 @@ from corpus.errors import CodebookError, TreatyStanceError, UsageError
 from corpus.files import read_jsonl
 from corpus.identity import document_id, statement_id
 from corpus.records import Annotation, Document, Statement
-from pipelines.annotate import pull_project, push_folder
+from pipelines.annotate import pull_project, push_folder, push_queue
 from pipelines.cli import main
+from pipelines.queue import write_queue
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -308,6 +309,29 @@ class TestCommandLineFunctions:
         assert said[0] == f"{tmp_path / 'out.jsonl'}: 0 annotations from 1 tasks, 0 not yet coded"
         assert said[1].startswith("  invalid: ")
         assert "elated" in said[1]
+
+    def test_a_queue_of_abstentions_goes_in_once_in_its_order_and_without_predictions(
+        self, label_studio: Any, client: Client, codebook: Codebook, title: str, tmp_path: Path
+    ) -> None:
+        sources = statements()
+        shares = {f"stance_{s}": 0.1 for s in codebook.stance_ids}
+        rows: list[dict[str, object]] = [
+            {**shares, "id": s.id, "document_id": s.document, "text": s.text, "abstained": True} for s, _ in sources
+        ]
+        rows[0] |= {f"stance_{codebook.stance_ids[0]}": 0.7}  # the clearer of the two, so it comes second
+        queue = write_queue(tmp_path / "queue.jsonl", rows, sources, codebook)
+        environ = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.key}
+        first = push_queue(queue.path, project=title, codebook=codebook, environ=environ)
+        assert (first.statements, first.push.added, first.push.present, first.problems) == (2, 2, 0, ())
+        second = push_queue(queue.path, project=title, codebook=codebook, environ=environ)
+        assert (second.push.added, second.push.present) == (0, 2)
+        found = tasks(client, first.push.project)
+        assert [t["data"]["uid"] for t in found] == [sources[1][0].id, sources[0][0].id]
+        assert all(set(t["data"]) == {"uid", "text", "title", "published", "before", "after"} for t in found)
+        assert all(t["total_predictions"] == 0 and not t["predictions"] for t in found)
+        client.annotations.create(id=found[0]["id"], result=[choice("stance", "none")])
+        (only,) = pull(client, title, codebook).annotations
+        assert (only.statement, only.blind) == (rows[1]["id"], True)
 
 
 def test_a_missing_environment_is_named(tmp_path: Path, codebook: Codebook) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.dataset import IGNORE, Targets
-from models.loss import Batch, JointLoss, LossWeights
+from models.loss import Batch, JointLoss, LossWeights, disagreement
 from models.network import Logits
 
 
@@ -75,5 +75,33 @@ def test_an_unknown_holder_type_and_a_switched_off_head_give_no_gradient() -> No
     assert z.stance.grad is not None
     assert z.stance.grad.any()
     z = logits(2)
-    JointLoss(y, (2, 1), LossWeights(holder=0.0))(z, batch(y)).backward()
+    JointLoss(y, (2, 1), LossWeights(concerns=0.0, holder=0.0))(z, batch(y)).backward()
     assert z.span.grad is None
+    assert z.concerns.grad is not None
+    assert not z.concerns.grad.any()
+
+
+def test_shares_that_are_all_on_one_label_are_that_label() -> None:
+    y = gold([0, 1, 1], [[1.0], [0.0], [0.0]], [0, 1, 2])
+    z = logits(3)
+    loss_of = JointLoss(y, (2, 1), LossWeights(balance=1.0))
+    hard = batch(y)
+    shares = Batch(torch.eye(2)[hard.stance], hard.concerns, hard.holder_type, hard.span)
+    assert loss_of(z, shares).item() == pytest.approx(loss_of(z, hard).item(), rel=1e-6)
+
+
+def test_disagreement_by_hand() -> None:
+    def of(stance: list[float], concern: float) -> Logits:
+        return Logits(torch.tensor([stance]).log(), torch.tensor([[concern]]), torch.zeros(1, 3), torch.zeros(1, 2, 2))
+
+    a, b = of([0.5, 0.5], 0.0), of([0.8, 0.2], 1.0)
+    assert disagreement(a, a).item() == 0.0
+    p = 1 / (1 + math.exp(-1.0))
+
+    def divergence(q: list[float], r: list[float]) -> float:
+        return sum(x * math.log(x / y) for x, y in zip(q, r, strict=True))
+
+    pairs = (([0.5, 0.5], [0.8, 0.2]), ([0.5, 0.5], [p, 1 - p]))
+    expected = sum(divergence(q, r) + divergence(r, q) for q, r in pairs) / 2
+    assert disagreement(a, b).item() == pytest.approx(expected, rel=1e-5)
+    assert disagreement(b, a).item() == pytest.approx(expected, rel=1e-5)

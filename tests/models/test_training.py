@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from corpus.errors import RecordError, TreatyStanceError, UsageError
+from models.network import load_encoder
 from models.splits import take
 from models.training import Recipe, fine_tune
 
@@ -81,3 +85,58 @@ def test_an_encoder_folder_that_does_not_exist_is_refused(small: Small) -> None:
     for name in ("./nowhere", "/no/such/folder"):
         with pytest.raises(UsageError, match="no such folder"):
             fine_tune(parts[0], parts[1], small.codebook, Recipe(encoder=name))
+
+
+def test_a_step_in_two_parts_is_the_step_in_one(small: Small, tiny_encoder: str, tmp_path: Path) -> None:
+    """Up to the last bits: a part pads to its own longest passage."""
+    steady = shutil.copytree(tiny_encoder, tmp_path / "steady")
+    config = json.loads((steady / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (steady / "config.json").write_text(json.dumps(config))
+    recipe = msgspec.structs.replace(
+        small.recipe, encoder=str(steady), epochs=1, dropout=0.0, batch_size=16, precision="fp32", lexicon=0.0
+    )
+    parts = [take(small.examples, small.split, p)[:32] for p in ("train", "development")]
+    before = load_encoder(str(steady))[0].state_dict()
+    whole, halves, smaller = (
+        fine_tune(parts[0], parts[1], small.codebook, msgspec.structs.replace(recipe, **change)).network.encoder.state_dict()
+        for change in ({}, {"accumulation": 2}, {"batch_size": 8})
+    )
+
+    def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+        return float(sum((a[k] - b[k]).float().square().sum() for k in a)) ** 0.5
+
+    assert distance(whole, halves) < 0.01 * distance(whole, before)
+    assert distance(whole, smaller) > 0.1 * distance(whole, before), "smaller steps are another thing"
+
+
+def test_frozen_layers_stay_as_they_were_and_the_ones_above_learn(small: Small, tiny_encoder: str) -> None:
+    from transformers import AutoModel
+
+    recipe = msgspec.structs.replace(small.recipe, epochs=1, freeze_layers=1)
+    parts = [take(small.examples, small.split, p)[:40] for p in ("train", "development")]
+    trained = fine_tune(parts[0], parts[1], small.codebook, recipe).network.encoder.state_dict()
+    original = AutoModel.from_pretrained(tiny_encoder).state_dict()
+    kept = [k for k in trained if k.startswith("embeddings.") or ".layer.0." in k]
+    moved = [k for k in trained if ".layer.1." in k]
+    assert kept
+    assert all(torch.equal(trained[k], original[k]) for k in kept)
+    assert not moved or any(not torch.equal(trained[k], original[k]) for k in moved)
+
+
+@pytest.mark.parametrize("change", [{"average": 0.9}, {"agreement": 1.0}, {"mask": 0.2}, {"soft_labels": 0.5}])
+def test_each_refinement_learns_and_gives_other_weights(small: Small, change: dict[str, float]) -> None:
+    recipe = msgspec.structs.replace(small.recipe, epochs=3)
+    parts = [take(small.examples, small.split, p)[:60] for p in ("train", "development")]
+    plain, refined = (
+        fine_tune(parts[0], parts[1], small.codebook, msgspec.structs.replace(recipe, **more)) for more in ({}, change)
+    )
+    assert refined.history[-1]["loss"] < refined.history[0]["loss"]
+    same = all(torch.equal(plain.network.state_dict()[k], v) for k, v in refined.network.state_dict().items())
+    assert same == ("soft_labels" in change), "invented readings say what gold says, so only soft labels change nothing"
+
+
+def test_a_recipe_with_a_share_that_is_none_is_refused() -> None:
+    for wrong in ({"mask": 1.5}, {"average": -0.1}, {"accumulation": 0}, {"epochs": 0}, {"context": "all"}):
+        with pytest.raises(ValueError, match="expected"):
+            Recipe(**wrong)  # type: ignore[arg-type]

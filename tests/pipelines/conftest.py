@@ -59,6 +59,7 @@ def row_of(codebook: Codebook, index: int, **given: Any) -> dict[str, Any]:
         "end": 5,
         "text": f"Text {index}",
         **dict.fromkeys(("title", "published", "publisher", "url", "holder", "holder_type", "voice")),
+        "holder_name": given.get("holder"),
         "stance": stance,
         **{f"stance_{s}": 0.8 if s == stance else rest for s in codebook.stance_ids},
         "concerns": concerns,

@@ -118,12 +118,12 @@ ROWS: list[dict[str, Any]] = [
 def test_rows_come_out_with_the_values_worked_out_by_hand(tmp_path: Path) -> None:
     result = run([write(tmp_path / "in.jsonl", ROWS)], tmp_path / "out")
     by = {"model_id": "keywords-1", "codebook_version": tunnel().id}
-    inputs = dict.fromkeys(("title", "published", "publisher", "url", "holder", "holder_type", "voice"))
+    inputs = dict.fromkeys(("title", "published", "publisher", "url", "holder", "holder_name", "holder_type", "voice"))
     assert table(tmp_path / "out") == [
         {
             **inputs, **by, "id": "a", "document_id": digest("https://example.org/1"), "start": 0, "end": 42,
             "text": ROWS[0]["text"], "title": "T", "url": "https://example.org/1", "holder": "Ms Ode",
-            "holder_type": "town", "stance": "yes_please", "stance_yes_please": 0.714286,
+            "holder_name": "Ms Ode", "holder_type": "town", "stance": "yes_please", "stance_yes_please": 0.714286,
             "stance_no_thanks": 0.142857, "stance_unsure": 0.142857, "concerns": ["cost"], "concern_noise": 0.25,
             "concern_cost": 0.75, "abstained": False, "confidence": 0.714286, "status": "ok", "reason": None,
         },
@@ -133,7 +133,8 @@ def test_rows_come_out_with_the_values_worked_out_by_hand(tmp_path: Path) -> Non
         },
         {
             **inputs, **by, "id": "c", "document_id": document_id("", ROWS[2]["text"]), "start": 0, "end": 23,
-            "text": ROWS[2]["text"], "holder": "Poe & Sons", "holder_type": "nobody", "stance": "no_thanks",
+            "text": ROWS[2]["text"], "holder": "Poe & Sons", "holder_name": "Poe & Sons", "holder_type": "nobody",
+            "stance": "no_thanks",
             "stance_yes_please": 0.142857, "stance_no_thanks": 0.714286, "stance_unsure": 0.142857, "concerns": [],
             "concern_noise": 0.25, "concern_cost": 0.25, "abstained": False, "confidence": 0.714286, "status": "ok",
             "reason": None,
@@ -155,8 +156,8 @@ def test_rows_come_out_with_the_values_worked_out_by_hand(tmp_path: Path) -> Non
 
 def test_columns_stand_in_the_order_of_the_contract() -> None:
     expected = """
-        id document_id start end text title published publisher url holder holder_type voice stance stance_favor
-        stance_against stance_mixed stance_none concerns concern_surveillance concern_scope concern_data_access
+        id document_id start end text title published publisher url holder holder_name holder_type voice stance
+        stance_favor stance_against stance_mixed stance_none concerns concern_surveillance concern_scope concern_data_access
         concern_security_research concern_expression concern_repression concern_safeguards concern_transparency
         concern_sovereignty concern_legal_overlap concern_process concern_cooperation concern_capacity concern_victims
         abstained confidence model_id codebook_version status reason
@@ -165,6 +166,35 @@ def test_columns_stand_in_the_order_of_the_contract() -> None:
     assert schema.names == expected.split()
     assert schema.field("concerns").type == pa.list_(pa.string())
     assert schema.field("stance_favor").type == pa.float64()
+
+
+def test_a_holder_gets_the_fuller_name_that_its_document_gives_anywhere(tmp_path: Path) -> None:
+    article = (
+        "The vote was put off, and nobody knows until when it will be held.\n\n"
+        "Mr Poe, who wants no noise near the river, says no_thanks to the pact.\n\n"
+        "The pact is a risk for every river in the land, whatever the cost, says Edgar Poe, the mayor of Upperton.\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "poe.txt").write_text(article, encoding="utf-8")
+    run([str(tmp_path / "docs")], tmp_path / "out")
+    found = {row["holder"]: row["holder_name"] for row in table(tmp_path / "out")}
+    assert found == {None: None, "Mr Poe": "Edgar Poe"}
+
+
+def test_rows_of_one_address_that_follow_each_other_share_their_names(tmp_path: Path) -> None:
+    page = {"url": "https://example.org/poe"}
+    rows = [
+        {"text": "no_thanks, says Edgar Poe, the mayor.", **page},
+        {"text": "noise, says Mr Poe.", **page},
+        {"text": "noise, says Mr Poe.", "url": "https://example.org/other"},
+        {"text": "noise, says Mr Poe.", **page},
+        {"text": "noise, says somebody.", "holder": "the mayor", "holder_type": "town", **page},
+        {"text": None, "holder": "Poe", **page},
+    ]
+    run([write(tmp_path / "in.jsonl", rows)], tmp_path / "out")
+    assert [row["holder_name"] for row in table(tmp_path / "out")] == [
+        None, "Edgar Poe", "Mr Poe", "Mr Poe", "the mayor", "Poe"
+    ]  # fmt: skip
 
 
 def test_the_shipped_codebook_takes_the_same_road(tmp_path: Path) -> None:

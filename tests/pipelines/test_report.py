@@ -157,6 +157,19 @@ def test_the_page_carries_every_decided_statement_with_what_belongs_to_it(write_
     assert data["types"] == ["Town", "Club", "No one", "Not known"]
 
 
+def test_a_holder_is_shown_as_written_with_the_fuller_name_and_leads_to_its_position(write_labels: WriteLabels) -> None:
+    rows = [
+        {"holder": "Anna Poe", "holder_name": "Anna Poe"},
+        {"holder": "she", "holder_name": "Anna Poe"},
+        {"holder": "the River Club", "holder_name": "River Club"},
+        {"holder": "she", "holder_name": "she"},
+    ]
+    data = page_of(write_labels(rows)).data
+    assert [row[0] for row in data["positions"]] == ["Anna Poe", "River Club", "she"]
+    assert data["names"] == [["Anna Poe", 0], ["she (Anna Poe)", 0], ["the River Club", 1], ["she", 2]]
+    assert [row[2] for row in data["statements"]] == [0, 1, 2, 3]
+
+
 def test_the_page_says_what_it_is_and_what_was_left_out(write_labels: WriteLabels) -> None:
     rows = [{}, {"abstained": True}, "text is empty", "text is empty", "text is missing"]
     page = page_of(write_labels(rows, clutter={"related_articles": 77, "byline": 1200}, skipped=["a.zip"]))

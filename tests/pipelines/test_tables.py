@@ -176,7 +176,8 @@ ROWS = st.lists(
 @given(ROWS)
 def test_every_table_agrees_with_a_plain_count_of_the_rows(bypass: Codebook, rows: list[dict[str, Any]]) -> None:
     columns = ["holder", "stance", "holder_type", "published", "concerns", "document_id", "status", "abstained"]
-    labels = Labels(pd.DataFrame(rows, columns=columns).astype({"abstained": bool}), bypass, {})
+    frame = pd.DataFrame(rows, columns=columns).astype({"abstained": bool})
+    labels = Labels(frame.assign(holder_name=frame["holder"]), bypass, {})
     kept = [row for row in rows if row["status"] == "ok" and not row["abstained"]]
 
     by_type = Counter((row["holder_type"] or "unknown", row["stance"]) for row in kept)
@@ -195,6 +196,25 @@ def test_every_table_agrees_with_a_plain_count_of_the_rows(bypass: Codebook, row
 
     by_holder = Counter(row["holder"].strip().casefold() for row in kept if row["holder"] and row["holder"].strip())
     assert {row[0].casefold(): row[2] for row in rows_of(positions(labels))} == by_holder
+
+
+def test_positions_are_counted_by_the_fuller_name_and_without_the_article(write_labels: WriteLabels) -> None:
+    rows = [
+        {"holder": "she", "holder_name": "Anna Poe"},
+        {"holder": "Poe", "holder_name": "Anna Poe", "stance": "refuse"},
+        {"holder": "The River Club", "holder_name": "The River Club"},
+        {"holder": "River Club", "holder_name": "River Club"},
+        {"holder": "the club", "holder_name": "River Club"},
+    ]
+    found = positions(read_labels(write_labels(rows)))
+    assert rows_of(found[["holder", "n", "welcome", "refuse"]]) == [["River Club", 3, 3, 0], ["Anna Poe", 2, 1, 1]]
+
+
+def test_labels_older_than_the_fuller_name_are_counted_by_the_holder(write_labels: WriteLabels) -> None:
+    folder = write_labels([{"holder": "Anna", "holder_name": "Anna Poe"}, {"holder": None}])
+    path = folder / "labels-00000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["holder_name"]), path)
+    assert rows_of(positions(read_labels(folder))[["holder", "n"]]) == [["Anna", 1]]
 
 
 def test_the_order_of_positions_is_by_number_then_by_name(write_labels: WriteLabels) -> None:
