@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from annotation.codebook import Codebook
 from corpus.errors import RecordError
 from models.calibration import Calibration, choose_thresholds, fit_calibration, sigmoid, softmax
-from models.dataset import Example, targets
-from models.encoding import collate, encode, length_batches
+from models.dataset import Example, Targets, targets
+from models.encoding import Encoded, collate, encode, length_batches
 from models.inference import Scores
+from models.lexicon import Blend, blended, fit_blend, fit_lexicon, lexicon_scores
 from models.metrics import Counter
-from models.network import Sizes, StanceNetwork, load_encoder
+from models.network import Lexicon, Sizes, StanceNetwork, load_encoder
 from models.splits import group_examples
 from models.training import Listener, Recipe, Trained, _development
 
@@ -37,14 +38,19 @@ _TOKENS = 2048  # padded ones in a batch of the encoder
 
 @dataclass(frozen=True)
 class Features:
-    """What the heads of a network read of n statements: ``label`` (n, width) and ``holder_type`` (n, its width)."""
+    """What a network reads of n statements: tokens, and what the heads read: ``label`` and ``holder_type`` (n, width each).
 
+    ``vocabulary`` is the number of different tokens that the encoder knows.
+    """
+
+    encoded: tuple[Encoded, ...]
     label: Floats
     holder_type: Floats
+    vocabulary: int
 
     def rows(self, rows: Sequence[int] | NDArray[np.int64]) -> Features:
         """Return the features of some of the statements."""
-        return Features(self.label[rows], self.holder_type[rows])
+        return Features(tuple(self.encoded[i] for i in rows), self.label[rows], self.holder_type[rows], self.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -63,18 +69,26 @@ class Head:
 
 @dataclass(frozen=True)
 class Heads:
-    """The three label heads with their calibration, and the row that tells how they do on development data."""
+    """The three label heads, the lexicon blended with them, if any, their calibration, and their development figures."""
 
     stance: Head
     concerns: Head
     holder_type: Head
+    lexicon: Lexicon | None
     calibration: Calibration
     row: dict[str, float]
 
     def scores(self, features: Features) -> Scores:
-        """Return the raw scores that a network with these heads gives; nobody is named."""
-        return _scores(self.stance(features.label), self.concerns(features.label), self.holder_type(features.holder_type))
+        """Return the raw scores that a network with these heads and this lexicon gives; nobody is named."""
+        own = _scores(self.stance(features.label), self.concerns(features.label), self.holder_type(features.holder_type))
+        if self.lexicon is None:
+            return own
+        halves = Blend(own, lexicon_scores(self.lexicon, features.encoded, own))
+        return blended(halves, self.lexicon.blend.double().tolist())
 
+
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # positions to fit on, and to hold out
+_Arrays = TypeVar("_Arrays", Scores, Targets)  # records of arrays over the same statements
 
 # Fits a head: features (n, width), gold labels, inverse regularisation, balanced or not.
 _Fit = Callable[[Floats, NDArray[Any], float, bool], Head]
@@ -90,22 +104,24 @@ def fit_frozen(
     """Fit the heads by logistic regression on an encoder that is left as it is; each statement is read once.
 
     Takes what :func:`models.training.fine_tune` takes and returns what it returns: a network that a bundle can hold. Of the
-    recipe, ``encoder``, ``context``, ``max_length`` and ``seed`` count; the one in the result has one epoch and learning
-    rates of zero. The span head says that nobody is named. The network is the same for the same data, recipe and versions.
+    recipe, ``encoder``, ``context``, ``max_length``, ``lexicon`` and ``seed`` count; the one in the result has one epoch and
+    learning rates of zero. The span head says that nobody is named: a linear pointer into the unchanged encoder, fitted on
+    100 labels of the reference corpus, was right no more often. The same data, recipe and versions give the same network.
 
     Raises:
         RecordError: when a stance of the codebook has no training example, or a part is empty. A concern without one is
-            no error: its logit is constant.
+            no error: its regression is constant.
     """
     listener = listener or Listener()
     network, tokenizer = blank_network(codebook, recipe)
     sides = [read_features(network, tokenizer, part, recipe, advance=listener.advance) for part in (training, development)]
-    heads = fit_heads((sides[0], sides[1]), (training, development), codebook, seed=recipe.seed)
+    heads = fit_heads((sides[0], sides[1]), (training, development), codebook, recipe)
     for name in ("stance", "concerns", "holder_type"):
         head, layer = getattr(heads, name), getattr(network, name)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(head.weight))
             layer.bias.copy_(torch.from_numpy(head.bias))
+    network.lexicon = heads.lexicon
     unchanged = msgspec.structs.replace(recipe, epochs=1, learning_rate=0.0, head_learning_rate=0.0)
     listener.epoch(heads.row)
     return Trained(network, tokenizer, unchanged, heads.calibration, (heads.row,), 1)
@@ -165,57 +181,90 @@ def read_features(
     finally:
         for hook in hooks:
             hook.remove()
-    return Features(out["label"], out["holder_type"])
+    vocabulary = int(network.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]  # every encoder has it
+    return Features(tuple(encoded), out["label"], out["holder_type"], vocabulary)
 
 
 def fit_heads(
     features: tuple[Features, Features],
     parts: tuple[Sequence[Example], Sequence[Example]],
     codebook: Codebook,
-    *,
-    seed: int,
+    recipe: Recipe,
 ) -> Heads:
-    """Fit and calibrate the heads: stance and holder type multinomial, each concern on its own.
+    """Fit the heads, blend them with a lexicon, and calibrate.
 
-    Strength and class weights (none, or inverse frequency) are those with the best macro-F1 in grouped cross-validation
-    within the training part. Calibration takes the logits of that cross-validation together with those of the
-    development part, since a small development part alone says little.
+    Stance and holder type are multinomial, each concern is a regression of its own. Strength and class weights (none, or
+    inverse frequency) are those with the best macro-F1 in grouped cross-validation within the training part. Blend and
+    calibration are fitted on the logits of that cross-validation together with those of the development part, since a
+    small development part alone says little.
 
     Args:
         features: Of the training and the development part.
         parts: The statements of both, in the same order.
         codebook: Its labels.
-        seed: Of the folds.
+        recipe: ``lexicon`` and ``seed`` (of the folds) count.
 
     Raises:
         RecordError: when a stance of the codebook has no training example, or a part is empty.
     """
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     training, development = parts
     check_parts(training, development, codebook)
-    x, held = features
-    y, gold = targets(training, codebook), targets(development, codebook)
-    folds = tuple(_folds(training, y.stance, seed))
-    s, c = len(codebook.stances), len(codebook.concerns)
+    with threadpool_limits(limits=1, user_api="blas"):  # small matrices: threads only cost
+        return _fit(features, (targets(training, codebook), targets(development, codebook)), training, codebook, recipe)
+
+
+def _fit(
+    features: tuple[Features, Features],
+    gold: tuple[Targets, Targets],
+    training: Sequence[Example],
+    codebook: Codebook,
+    recipe: Recipe,
+) -> Heads:
+    (x, held), (y, y_held) = features, gold
+    s, c, k = len(codebook.stances), len(codebook.concerns), len(codebook.holder_types)
+    folds = tuple(_folds(training, y.stance, recipe.seed))
     stance, out_stance = _choose(x.label, y.stance, folds, _multinomial(s), _class_score)
     concerns, out_concerns = _choose(x.label, y.concerns, folds, _binary, _label_score)
-    kinds, _ = _choose(x.holder_type, y.holder_type, folds, _multinomial(len(codebook.holder_types)), _class_score)
-    scores = _scores(stance(held.label), concerns(held.label), kinds(held.holder_type))
-    seen = len(out_stance)  # all of training, or none where there were too few documents for folds
-    calibration = fit_calibration(
-        np.concatenate([out_stance, scores.stance]),
-        np.concatenate([y.stance[:seen], gold.stance]),
-        np.concatenate([out_concerns, scores.concerns]),
-        np.concatenate([y.concerns[:seen], gold.concerns]),
-    )
+    kinds, out_kinds = _choose(x.holder_type, y.holder_type, folds, _multinomial(k), _class_score)
+    here = _scores(stance(held.label), concerns(held.label), kinds(held.holder_type))
+    scores = _joined(_scores(out_stance, out_concerns, out_kinds), here)
+    known = _joined(_some(y, np.arange(len(out_stance))), y_held)  # of training all, or none where there are no folds
+    lexicon = None
+    if recipe.lexicon:
+        lexicon = fit_lexicon(x.encoded, y, (s, c, k), x.vocabulary, recipe.lexicon)
+        words = lexicon_scores(lexicon, held.encoded, here)
+        if folds:
+            words = _joined(_lexicon_held_out(x, y, folds, (s, c, k), recipe.lexicon), words)
+        halves = Blend(scores, words)
+        weights = fit_blend(halves, known)
+        lexicon.blend.copy_(torch.tensor(weights))
+        scores = blended(halves, weights)
+    calibration = fit_calibration(scores.stance, known.stance, scores.concerns, known.concerns)
+    on_development = _some(scores, np.arange(len(out_stance), len(scores.stance)))
     probability = softmax(stance(x.label))[np.arange(len(training)), y.stance]
     row = {
         "epoch": 1.0,
         "loss": float(-np.log(np.clip(probability, 1e-12, None)).mean()),
-        **_development(scores, gold, calibration, Counter(s, c, (), ())),
+        **_development(on_development, y_held, calibration, Counter(s, c, (), ())),
         **{f"{name}_strength": head.strength for name, head in (("stance", stance), ("concern", concerns))},
         **{f"{name}_balanced": float(head.balanced) for name, head in (("stance", stance), ("concern", concerns))},
     }
-    return Heads(stance, concerns, kinds, calibration, row)
+    return Heads(stance, concerns, kinds, lexicon, calibration, row)
+
+
+def _lexicon_held_out(
+    x: Features, y: Targets, folds: Sequence[Fold], sizes: tuple[int, int, int], strength: float
+) -> Scores:
+    """Return the scores that lexicons fitted without them give the training statements."""
+    out = _scores(*(np.zeros((len(x.encoded), size)) for size in sizes))
+    for fitted, held in folds:
+        lexicon = fit_lexicon(x.rows(fitted).encoded, _some(y, fitted), sizes, x.vocabulary, strength)
+        found = lexicon_scores(lexicon, x.rows(held).encoded, _some(out, held))
+        for name in ("stance", "concerns", "holder_type"):
+            getattr(out, name)[held] = getattr(found, name)
+    return out
 
 
 def check_parts(training: Sequence[Example], development: Sequence[Example], codebook: Codebook) -> None:
@@ -238,7 +287,7 @@ def check_parts(training: Sequence[Example], development: Sequence[Example], cod
 def _choose(
     x: Floats,
     y: NDArray[Any],
-    folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    folds: Sequence[Fold],
     fit: _Fit,
     score: Callable[[Floats, NDArray[Any]], float],
 ) -> tuple[Head, Floats]:
@@ -333,9 +382,7 @@ def _label_score(logits: Floats, y: NDArray[Any]) -> float:
     return float(np.nanmean(f1_score(y > 0, decided, average=None, zero_division=np.nan)))
 
 
-def _folds(
-    examples: Sequence[Example], y: NDArray[np.int64], seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _folds(examples: Sequence[Example], y: NDArray[np.int64], seed: int) -> Iterator[Fold]:
     """Yield positions to fit on and to hold out, by group; nothing where there are too few groups or cases for two folds."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -351,3 +398,13 @@ def _folds(
 
 def _scores(stance: Floats, concerns: Floats, holder_type: Floats) -> Scores:
     return Scores(stance, concerns, holder_type, np.full((len(stance), 2), -1, dtype=np.int64))
+
+
+def _some(arrays: _Arrays, rows: NDArray[np.int64]) -> _Arrays:
+    """Return a record with the rows of some of the statements."""
+    return type(arrays)(*(getattr(arrays, f.name)[rows] for f in fields(arrays)))
+
+
+def _joined(a: _Arrays, b: _Arrays) -> _Arrays:
+    """Return a record of two lots of statements."""
+    return type(a)(*(np.concatenate([getattr(a, f.name), getattr(b, f.name)]) for f in fields(a)))

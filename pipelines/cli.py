@@ -86,6 +86,7 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @click.option("--split-seed", type=int, default=None, help="Of a grouped split into parts; default: 0.")
 @click.option("--recipe", "method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help=_RECIPE_HELP)
 @click.option("--warm-start", type=FOLDER, multiple=True, help=_WARM_HELP)
+@click.option("--teacher", type=FOLDER, multiple=True, help="A bundle whose probabilities to learn from as well.")
 @_training_options
 @quiet_option
 def train(
@@ -96,6 +97,7 @@ def train(
     split_seed: int | None,
     method: str,
     warm_start: tuple[Path, ...],
+    teacher: tuple[Path, ...],
     quiet: bool,
     **training: Any,
 ) -> None:
@@ -120,6 +122,7 @@ def train(
         split_seed=split_seed or 0,
         method=method,
         warm_start=warm_start,
+        teachers=teacher,
     )
     with TrainingBar(quiet) as listener:
         result = run(job, _recipe(**training), created=today(), listener=listener, say=say)

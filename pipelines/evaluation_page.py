@@ -78,7 +78,7 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _Dimension:
-    """Slices along one dimension: figures are (heading, then model and baseline of each slice) columns."""
+    """Slices along one dimension. A row is a slice, its name, and the model's and the baseline's figure under each heading."""
 
     id: str
     title: str
@@ -124,9 +124,10 @@ def write_evaluation_page(
     from models.bundle import MANIFEST, load_bundle_codebook
 
     manifest = read_json(bundle / MANIFEST)
-    if manifest["model_id"] != evaluation.model_id:
+    found = manifest.get("model_id") if isinstance(manifest, dict) else None
+    if found != evaluation.model_id:
         raise RecordError(
-            f"{bundle}: this is bundle {manifest['model_id']}, but the figures are those of {evaluation.model_id}; "
+            f"{bundle}: this is bundle {found}, but the figures are those of {evaluation.model_id}; "
             "evaluate this bundle, or give the one that was measured"
         )
     page = render_evaluation_page(

@@ -178,7 +178,8 @@ def frozen_decider(
     def decide(fold: Fold, seed: int) -> Decisions:
         parts = (fold.training, fold.development, fold.held_out)
         read = [features.rows([place[e.statement.id] for e in part]) for part in parts]
-        heads = fit_heads((read[0], read[1]), (fold.training, fold.development), codebook, seed=seed)
+        plain = msgspec.structs.replace(recipe, seed=seed)
+        heads = fit_heads((read[0], read[1]), (fold.training, fold.development), codebook, plain)
         return decisions(heads.scores(read[2]), targets(fold.held_out, codebook), heads.calibration)
 
     return decide

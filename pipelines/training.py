@@ -20,7 +20,6 @@ from pipelines.manifest import package_version
 if TYPE_CHECKING:
     from models.pairs import PairSet
     from models.training import Listener, Recipe, Trained
-    from models.warm_start import WarmStart
     from pipelines.selection import Selection, Tune
 
 _VERSIONS = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "tokenizers", "safetensors")
@@ -31,7 +30,8 @@ class TrainJob:
     """What to train on and where to write. ``corpus`` and ``codebook`` None mean the shipped ones.
 
     ``method`` is ``fine-tune``, ``frozen`` or ``auto`` (:func:`pipelines.selection.select`). ``warm_start`` names files of
-    outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`).
+    outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`), ``teachers`` bundles whose
+    probabilities are mixed into the targets (:mod:`pipelines.teacher`).
     """
 
     output: Path
@@ -41,6 +41,12 @@ class TrainJob:
     split_seed: int = 0
     method: str = "fine-tune"
     warm_start: tuple[Path, ...] = ()
+    teachers: tuple[Path, ...] = ()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a run that is stopped leaves what the next one goes on from."""
+        return self.output.with_name(f".{self.output.name}.training")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ def train(
 ) -> TrainResult:
     """Train on the train part, choose and calibrate on the development part, and write a bundle. The test part stays shut.
 
+    A run that is stopped goes on from its last epoch when it is started again with the same job and recipe.
+
     Args:
         job: Inputs and output.
         recipe: How to train.
@@ -77,9 +85,12 @@ def train(
         CodebookError: when codebook and labels do not fit.
     """
     from models.bundle import check_target, save_bundle
+    from models.checkpoint import drop_checkpoint
     from models.splits import make_split, make_time_split, take
+    from models.training import Extras, fine_tune
     from models.warm_start import WarmStart, pair_recipe
-    from pipelines.selection import FROZEN, select
+    from pipelines.selection import FINE_TUNE, FROZEN, select
+    from pipelines.teacher import ask_teachers
 
     check_target(job.output)
     codebook = load_codebook(job.codebook)
@@ -94,14 +105,25 @@ def train(
         cuts = f"development from {split.development_from}, test from {split.test_from}"
         say(f"split by time: {cuts}; {split.undated} undated statements to train on")
     training, development = (take(labelled.examples, split, part) for part in ("train", "development"))
-    tune = _tuned(warm) if warm else None
-    selected = select(training, development, codebook, recipe, method=job.method, listener=listener, say=say, tune=tune)
+    lesson = ask_teachers(job.teachers, training, codebook, split) if job.teachers else None
+    extras = Extras(
+        warm=warm,
+        taught=lesson.taught if lesson else None,
+        checkpoint=job.checkpoint,
+        key=" ".join([*((warm.key,) if warm else ()), *(lesson.model_ids if lesson else ())]),
+    )
+    method = FINE_TUNE if lesson else job.method  # what a teacher says belongs to these examples, not to parts of them
+    tune: Tune = partial(fine_tune, extras=extras)
+    selected = select(training, development, codebook, recipe, method=method, listener=listener, say=say, tune=tune)
     facts = {**_facts(labelled, sizes, recipe.seed, created), "selection": msgspec.to_builtins(selected.selection)}
     if outside:  # where the frozen encoder won, it won unwarmed
         used = selected.selection.chosen != FROZEN
         how = msgspec.to_builtins(pair_recipe(recipe))
         facts["warm_start"] = {"used": used, "sets": [s.facts() for s in outside], "recipe": how}
+    if lesson:
+        facts["teacher"] = {"model_ids": lesson.model_ids, "share": recipe.distil}
     model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts)
+    drop_checkpoint(job.checkpoint)
     return TrainResult(job.output, model_id, selected.trained, sizes, selected.selection)
 
 
@@ -112,6 +134,8 @@ def _outside(job: TrainJob, say: Callable[[str], object]) -> tuple[PairSet, ...]
 
     if job.warm_start and job.method == FROZEN:
         raise UsageError("a warm start changes the encoder, which the frozen recipe keeps as it is; leave one of them out")
+    if job.teachers and job.method == FROZEN:
+        raise UsageError("a teacher is for fine-tuning, the frozen recipe has none; leave one of them out")
     sets = []
     for path in job.warm_start:
         found = read_pairs(path)
@@ -120,13 +144,6 @@ def _outside(job: TrainJob, say: Callable[[str], object]) -> tuple[PairSet, ...]
         say("; ".join([f"{path}: {len(found.pairs)} pairs to start from, labelled {', '.join(found.labels)}", *left]))
         sets.append(found)
     return tuple(sets)
-
-
-def _tuned(warm: WarmStart) -> Tune:
-    """Return what fine-tunes from the warm-started encoder."""
-    from models.training import Extras, fine_tune
-
-    return partial(fine_tune, extras=Extras(warm=warm, key=warm.key))
 
 
 def _facts(labelled: Labelled, sizes: dict[str, int], seed: int, created: str) -> dict[str, object]:
