@@ -15,23 +15,19 @@ from torch import Tensor, nn
 
 from annotation.codebook import Codebook
 from corpus.errors import RecordError
-from models.calibration import Calibration, choose_thresholds, fit_calibration, sigmoid, softmax
+from models.calibration import Calibration, fit_calibration, softmax
 from models.dataset import Example, Targets, targets
 from models.encoding import Encoded, collate, encode, length_batches
 from models.inference import Scores
 from models.lexicon import Blend, blended, fit_blend, fit_lexicon, lexicon_scores
 from models.metrics import Counter
 from models.network import Lexicon, Sizes, StanceNetwork, load_encoder
+from models.regression import Fold, Head, binary, choose_head, class_score, label_score, multinomial
 from models.splits import group_examples
 from models.training import Listener, Recipe, Trained, _development
 
 Floats = NDArray[np.float64]
 
-# Inverse regularisation on standardised features. In cross-validation on the train and development parts of the reference
-# corpus, stance macro-F1 was best between 0.001 and 0.03 for 50 to 900 labels, and only fell beyond.
-_STRENGTHS = (0.001, 0.003, 0.01, 0.03)
-_MIDDLE = 0.003  # where there is nothing to choose by
-_FEWEST = 2  # cases on either side of a label without which it gets no direction of its own
 _FOLDS = 5
 _TOKENS = 2048  # padded ones in a batch of the encoder
 
@@ -54,20 +50,6 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Head:
-    """A linear head for k labels: ``weight`` (k, width) and ``bias`` (k,), and how it was regularised."""
-
-    weight: Floats
-    bias: Floats
-    strength: float
-    balanced: bool
-
-    def __call__(self, x: Floats) -> Floats:
-        """Return logits (n, k) for features (n, width)."""
-        return np.asarray(x @ self.weight.T + self.bias)
-
-
-@dataclass(frozen=True)
 class Heads:
     """The three label heads, the lexicon blended with them, if any, their calibration, and their development figures."""
 
@@ -87,11 +69,7 @@ class Heads:
         return blended(halves, self.lexicon.blend.double().tolist())
 
 
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # positions to fit on, and to hold out
 _Arrays = TypeVar("_Arrays", Scores, Targets)  # records of arrays over the same statements
-
-# Fits a head: features (n, width), gold labels, inverse regularisation, balanced or not.
-_Fit = Callable[[Floats, NDArray[Any], float, bool], Head]
 
 
 def fit_frozen(
@@ -225,9 +203,9 @@ def _fit(
     (x, held), (y, y_held) = features, gold
     s, c, k = len(codebook.stances), len(codebook.concerns), len(codebook.holder_types)
     folds = tuple(_folds(training, y.stance, recipe.seed))
-    stance, out_stance = _choose(x.label, y.stance, folds, _multinomial(s), _class_score)
-    concerns, out_concerns = _choose(x.label, y.concerns, folds, _binary, _label_score)
-    kinds, out_kinds = _choose(x.holder_type, y.holder_type, folds, _multinomial(k), _class_score)
+    stance, out_stance = choose_head(x.label, y.stance, folds, multinomial(s), class_score)
+    concerns, out_concerns = choose_head(x.label, y.concerns, folds, binary, label_score)
+    kinds, out_kinds = choose_head(x.holder_type, y.holder_type, folds, multinomial(k), class_score)
     here = _scores(stance(held.label), concerns(held.label), kinds(held.holder_type))
     scores = _joined(_scores(out_stance, out_concerns, out_kinds), here)
     known = _joined(_some(y, np.arange(len(out_stance))), y_held)  # of training all, or none where there are no folds
@@ -282,104 +260,6 @@ def check_parts(training: Sequence[Example], development: Sequence[Example], cod
             f"no training example for {', '.join(absent)}: a model cannot learn a stance without one; "
             "annotate some, or take the stance out of the codebook"
         )
-
-
-def _choose(
-    x: Floats,
-    y: NDArray[Any],
-    folds: Sequence[Fold],
-    fit: _Fit,
-    score: Callable[[Floats, NDArray[Any]], float],
-) -> tuple[Head, Floats]:
-    """Return the head with the strength and weighting that score best on held-out folds, and its logits there.
-
-    Of equals the stronger regularisation wins, and no weights before weights. Without folds the middle strength is taken,
-    with weights, and there are no logits.
-    """
-    if not folds:
-        head = fit(x, y, _MIDDLE, True)
-        return head, np.zeros((0, len(head.bias)))
-    best: tuple[float, float, bool, Floats] | None = None
-    for balanced in (False, True):
-        for strength in _STRENGTHS:
-            logits = [(held, fit(x[fitted], y[fitted], strength, balanced)(x[held])) for fitted, held in folds]
-            out = np.zeros((len(x), logits[0][1].shape[1]))
-            for held, z in logits:
-                out[held] = z
-            found = score(out, y)
-            if best is None or found > best[0] + 1e-9:
-                best = (found, strength, balanced, out)
-    assert best is not None  # noqa: S101  # there is a first strength
-    return fit(x, y, best[1], best[2]), best[3]
-
-
-def _multinomial(classes: int) -> _Fit:
-    """Return what fits a multinomial regression; cases below zero are left out, labels without a case get a low constant."""
-
-    def fit(x: Floats, y: NDArray[Any], strength: float, balanced: bool) -> Head:
-        from sklearn.linear_model import LogisticRegression
-
-        x, y = x[y >= 0], y[y >= 0]
-        # A label that the data lack is as likely as half a case among them.
-        weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, np.log(0.5 / (len(y) + 0.5)))
-        present = np.unique(y)
-        if len(present) == 1:
-            bias[present] = 0.0
-        elif len(present) > 1:
-            z, mean, spread = _standardised(x)
-            model = LogisticRegression(C=strength, class_weight=_weighting(balanced), max_iter=1000).fit(z, y)
-            both = len(present) == 2  # scikit-learn gives one row for two classes: the second's log odds
-            w = np.concatenate([-model.coef_, model.coef_]) / 2 if both else model.coef_
-            b = np.concatenate([-model.intercept_, model.intercept_]) / 2 if both else model.intercept_
-            weight[present], bias[present] = w / spread, b - (w / spread) @ mean
-        return Head(weight, bias, strength, balanced)
-
-    return fit
-
-
-def _binary(x: Floats, y: NDArray[Any], strength: float, balanced: bool) -> Head:
-    """Fit one regression a column of ``y`` (n, labels); a column with too few cases on a side gets its log odds alone."""
-    from sklearn.linear_model import LogisticRegression
-
-    n, labels = y.shape
-    positives = y.sum(0)
-    weight, bias = np.zeros((labels, x.shape[1])), np.log((positives + 0.5) / (n - positives + 0.5)).astype(np.float64)
-    z, mean, spread = _standardised(x)
-    for j in np.flatnonzero((positives >= _FEWEST) & (n - positives >= _FEWEST)):
-        model = LogisticRegression(C=strength, class_weight=_weighting(balanced), max_iter=1000).fit(z, y[:, j])
-        weight[j] = model.coef_[0] / spread
-        bias[j] = model.intercept_[0] - weight[j] @ mean
-    return Head(weight, bias, strength, balanced)
-
-
-def _standardised(x: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return features with mean 0 and standard deviation 1, and the mean and deviation that they had."""
-    mean, spread = x.mean(0), x.std(0)
-    spread = np.where(spread > 1e-9, spread, 1.0)  # a feature that never varies stays zero
-    return (x - mean) / spread, mean, spread
-
-
-def _weighting(balanced: bool) -> str | None:
-    return "balanced" if balanced else None
-
-
-def _class_score(logits: Floats, y: NDArray[Any]) -> float:
-    from sklearn.metrics import f1_score
-
-    known = y >= 0
-    if not known.any():
-        return 0.0
-    return float(f1_score(y[known], logits[known].argmax(1), average="macro", zero_division=np.nan))
-
-
-def _label_score(logits: Floats, y: NDArray[Any]) -> float:
-    from sklearn.metrics import f1_score
-
-    if not y.any():
-        return 0.0
-    probability = sigmoid(logits)
-    decided = probability >= choose_thresholds(probability, y)
-    return float(np.nanmean(f1_score(y > 0, decided, average=None, zero_division=np.nan)))
 
 
 def _folds(examples: Sequence[Example], y: NDArray[np.int64], seed: int) -> Iterator[Fold]:

@@ -99,9 +99,11 @@ def demo(
     say(f"    {counts['ok']} statements labelled, {counts['invalid']} rows invalid")
 
     say("4/4 Writing tables, the report page and the evaluation page (a few seconds)")
-    files = write_report(read_labels(labels), output, evaluation=output / "evaluation.json", generated=created[:10])
-    page, report = output / PAGE, output / "report.html"
-    write_evaluation_page(page, evaluation, bundle, generated=created[:10], report=report.name)
+    page, report, day = output / PAGE, output / "report.html", created[:10]
+    files = write_report(
+        read_labels(labels), output, evaluation=output / "evaluation.json", generated=day, quality=page.name
+    )
+    write_evaluation_page(page, evaluation, bundle, generated=day, report=report.name)
     return DemoResult(bundle, labels, report, page, evaluation, (*result.files, *files, page))
 
 

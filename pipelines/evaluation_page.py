@@ -78,7 +78,7 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _Dimension:
-    """Slices along one dimension. A row is a slice, its name, and the model's and the baseline's figure under each heading."""
+    """Slices along one dimension. A row: the slice, its name, the model's and the baseline's figure under each heading."""
 
     id: str
     title: str

@@ -6,12 +6,8 @@ no other script and no connection. Texts reach the page as JSON and are shown as
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +23,15 @@ from pipelines.charts import (
     runtime,
     stance_colours,
     time_chart,
+)
+from pipelines.page import (
+    inline_json,
+    inline_script,
+    inline_style,
+    page_environment,
+    script_hash,
+    template_text,
+    web_link,
 )
 from pipelines.tables import (
     UNDATED,
@@ -89,7 +94,13 @@ def read_evaluation(path: Path, *, model_id: str) -> Evaluation:
 
 
 def write_report(
-    labels: Labels, output: Path, *, evaluation: Path | None = None, generated: str, title: str | None = None
+    labels: Labels,
+    output: Path,
+    *,
+    evaluation: Path | None = None,
+    generated: str,
+    title: str | None = None,
+    quality: str | None = None,
 ) -> list[Path]:
     """Write the four tables and ``report.html`` into a folder and return the paths.
 
@@ -99,13 +110,14 @@ def write_report(
         evaluation: the metrics that ``treaty-stance evaluate`` saved, to be shown with the labels.
         generated: the date of the report, ISO 8601.
         title: the page's heading; the target's name by default.
+        quality: the name of an evaluation page beside the report, to be linked to.
 
     Raises:
         UsageError: when the evaluation is missing or the folder cannot be written to.
         RecordError: when the evaluation is not one, or of another model.
     """
     metrics = None if evaluation is None else read_evaluation(evaluation, model_id=labels.manifest["model_id"])
-    page = render_page(labels, evaluation=metrics, generated=generated, title=title)
+    page = render_page(labels, evaluation=metrics, generated=generated, title=title, quality=quality)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: expected a folder, found a file; choose another output")
     written = write_tables(labels, output)
@@ -113,11 +125,15 @@ def write_report(
     return [*written, output / PAGE]
 
 
-def render_page(labels: Labels, *, evaluation: Evaluation | None, generated: str, title: str | None = None) -> str:
+def render_page(
+    labels: Labels,
+    *,
+    evaluation: Evaluation | None,
+    generated: str,
+    title: str | None = None,
+    quality: str | None = None,
+) -> str:
     """Return the page as HTML. The same arguments give the same text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     frame = decided(labels)
     holders = positions(labels)
     statements, shown = _statements(frame, holders, labels)
@@ -139,36 +155,37 @@ def render_page(labels: Labels, *, evaluation: Evaluation | None, generated: str
         "positions": _positions(holders.head(_MOST_HOLDERS), labels),
         "charts": charts,
     }
-    scripts = [Markup(_script(runtime())), Markup(_script(_template("report.js")))]  # noqa: S704 - the package's own
-    environment = Environment(
-        loader=PackageLoader("pipelines"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment.get_template("report.html.j2").render(
-        title=title or labels.codebook.target.name,
-        generated=generated,
-        codebook=labels.codebook,
-        model=labels.manifest["model_id"],
-        counts=row_counts(labels),
-        colours=stance_colours(labels.codebook),
-        css=Markup(_template("report.css")),  # noqa: S704 - the package's own
-        scripts=scripts,
-        hashes=" ".join(f"'sha256-{_sha256(script)}'" for script in scripts),
-        data=Markup(_json(data)),  # noqa: S704 - made safe there
-        **names,
-        charts=charts,
-        tables=_count_tables(labels),
-        holders=len(holders),
-        holders_shown=min(len(holders), _MOST_HOLDERS),
-        unnamed=len(frame) - int(holders["n"].sum()),
-        types_known=bool(frame["holder_type"].notna().any()),
-        undated=undated,
-        year_only=_not_drawn(charts["time"], len(frame) - undated),
-        shown=shown,
-        dropped=_dropped(labels),
-        clutter=labels.manifest.get("clutter", {}),
-        skipped=len(labels.manifest.get("skipped", [])),
-        evaluation=evaluation,
+    scripts = [inline_script(runtime()), inline_script(template_text("report.js"))]
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title or labels.codebook.target.name,
+            generated=generated,
+            codebook=labels.codebook,
+            model=labels.manifest["model_id"],
+            counts=row_counts(labels),
+            colours=stance_colours(labels.codebook),
+            css=inline_style("report.css"),
+            scripts=scripts,
+            hashes=" ".join(script_hash(script) for script in scripts),
+            data=inline_json(data),
+            **names,
+            charts=charts,
+            tables=_count_tables(labels),
+            holders=len(holders),
+            holders_shown=min(len(holders), _MOST_HOLDERS),
+            unnamed=len(frame) - int(holders["n"].sum()),
+            types_known=bool(frame["holder_type"].notna().any()),
+            undated=undated,
+            year_only=_not_drawn(charts["time"], len(frame) - undated),
+            shown=shown,
+            dropped=_dropped(labels),
+            clutter=labels.manifest.get("clutter", {}),
+            skipped=len(labels.manifest.get("skipped", [])),
+            evaluation=evaluation,
+            quality=quality,
+        )
     )
 
 
@@ -195,7 +212,7 @@ def _statements(frame: pd.DataFrame, holders: pd.DataFrame, labels: Labels) -> t
             sorted(concern[label] for label in set(row["concerns"])),
         ]
         fresh = [part for part, known in ((document, documents), (name, names)) if part is not None and part not in known]
-        size += len(_json([value, *fresh]).encode("utf-8"))
+        size += len(inline_json([value, *fresh]).encode("utf-8"))
         if rows and size > _MOST_BYTES:
             break
         documents.setdefault(document, len(documents))
@@ -270,33 +287,9 @@ def _dropped(labels: Labels) -> list[tuple[str, int]]:
     return sorted(((str(reason), int(n)) for reason, n in reasons.items()), key=lambda item: (-item[1], item[0]))
 
 
-def _template(name: str) -> str:
-    return (resources.files("pipelines") / "templates" / name).read_text(encoding="utf-8").strip()
-
-
-def _script(source: str) -> str:
-    """Return JavaScript that neither ends its element nor opens a comment state; both only occur in strings."""
-    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--").replace("\r\n", "\n")
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-
-
-def _json(value: Any) -> str:
-    """Return compact JSON that no HTML parser takes for markup and no script parser for a line end."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
 def _link(url: object) -> tuple[str | None, str | None]:
     """Return (address to link to, None) for http(s), (None, text to show) for any other source."""
-    text = _text(url)
-    if text is not None and text.lower().startswith(("http://", "https://")):
-        return text, None
-    return None, text
+    return (web_link(url), None) if web_link(url) else (None, _text(url))
 
 
 def _date(published: object) -> str | None:

@@ -25,6 +25,7 @@
   for (const [name, spec] of Object.entries(data.charts)) {
     const place = byId("chart-" + name);
     if (place && spec) {
+      spec.description = place.getAttribute("aria-label"); // or Vega writes its own name over it
       // ast: expressions are interpreted, not compiled, so that the page needs no right to evaluate code.
       vegaEmbed(place, spec, { actions: false, ast: true, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true } })
         .catch((error) => { place.textContent = "This chart could not be drawn: " + error.message; });

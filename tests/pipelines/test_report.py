@@ -228,7 +228,7 @@ def test_without_metrics_the_page_has_no_section_for_them(write_labels: WriteLab
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"format": 2}, "format is 2, this release reads format 1"),
+        ({"format": 3}, "format is 3, this release reads formats 1 and 2"),
         ({"model_id": "other"}, "these are the metrics of model other, but the labels are those of invented@"),
         ({"metrics": "none"}, "expected the metrics of an evaluation, but .*metrics"),
     ],
