@@ -1,6 +1,6 @@
-"""What labels are worth to TF-IDF, to a frozen encoder and to fine-tuning; rows in ``results/learning_curve.jsonl``.
+"""What labels are worth to TF-IDF, to a frozen encoder and to fine-tuning: rows in ``results/learning_curve.jsonl``.
 
-    python benchmarks/learning_curve.py tf-idf frozen
+    python benchmarks/learning_curve.py tf-idf frozen frozen-lexicon
     python benchmarks/learning_curve.py fine-tune --sizes 50 100 200 --seeds 0 1
     python benchmarks/learning_curve.py gentle --threads 2
     python benchmarks/learning_curve.py              (draws the chart from the rows that there are)
@@ -45,12 +45,13 @@ TITLES = {"stance_macro_f1": "Stance, macro-F1", "concern_macro_f1": "Concerns, 
 METHODS = {
     "tf-idf": "TF-IDF",
     "frozen": "frozen encoder",
+    "frozen-lexicon": "frozen encoder with lexicon",
     "fine-tune": "fine-tuned",
     "gentle": "fine-tuned, gentler",
 }
 
 
-_COLOURS = ["#767676", "#1b6ca8", "#c4501b", "#7a3e9d"]
+_COLOURS = ["#767676", "#7db3d8", "#1b6ca8", "#c4501b", "#7a3e9d"]
 _HEADER = {"labelFontSize": 13, "labelFontWeight": "bold"}
 
 
@@ -196,8 +197,9 @@ def _method(name: str, examples: Sequence[Example], codebook: Codebook) -> tuple
     plain = Recipe()
     if name == "tf-idf":
         return _by_baseline(codebook), {}
-    if name == "frozen":
-        return frozen_decider(examples, codebook, plain), {}
+    if name.startswith("frozen"):
+        recipe = plain if name == "frozen-lexicon" else msgspec.structs.replace(plain, lexicon=0.0)
+        return frozen_decider(examples, codebook, recipe), changed(recipe, plain)
     recipe = gentle(plain) if name == "gentle" else plain
     return tuned_decider(codebook, recipe, fine_tune), changed(recipe, plain)
 
@@ -302,12 +304,13 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         if name in row.figures
     ]
     known = [METHODS[m] for m in METHODS if any(p["method"] == METHODS[m] for p in points)]
+    colours = [_COLOURS[list(METHODS.values()).index(name)] for name in known]
     ticks = sorted({round(p["labels"]) for p in points})
     base = alt.Chart({"values": points}).encode(
         x=alt.X(
             "labels:Q", title="labelled statements", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(values=ticks)
         ),
-        color=alt.Color("method:N", title=None, sort=known, scale=alt.Scale(domain=known, range=_COLOURS[: len(known)])),
+        color=alt.Color("method:N", title=None, sort=known, scale=alt.Scale(domain=known, range=colours)),
     )
     value = alt.Y("value:Q", title="macro-F1", scale=alt.Scale(zero=False))
     layers = alt.layer(

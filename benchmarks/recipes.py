@@ -1,28 +1,37 @@
-"""Compare training recipes by grouped cross-validation, and keep one row an experiment in ``results/recipes.jsonl``.
+"""Compare training recipes without opening the test part, and keep one row an experiment in ``results/recipes.jsonl``.
 
     python benchmarks/recipes.py baseline
-    python benchmarks/recipes.py plain
-    python benchmarks/recipes.py title context=title
+    python benchmarks/recipes.py no-lexicon lexicon=0
     python benchmarks/recipes.py slow learning_rate=1e-4 epochs=14 --seeds 0 1
+    python benchmarks/recipes.py mpnet encoder=/models/all-mpnet-base-v2 freeze_layers=6 --development --keep bundles/mpnet
+    python benchmarks/recipes.py pupil --development --teacher bundles/mpnet
 
-The first word names the experiment; the others change fields of ``models.training.Recipe``. Only the train and development
-parts of the reference corpus are read.
+The first word names the experiment; the others change fields of ``models.recipe.Recipe``. By default this is grouped
+cross-validation on the train and development parts of the reference corpus. ``--development`` trains once on the train part
+and measures on the development part instead (``folds`` is 1 in the row): for what takes too long, or needs a bundle. That
+part also chose epoch and calibration, so such figures flatter, and compare only with each other.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import json
+import resource
+import tempfile
+import time
 from pathlib import Path
 
 import msgspec
 
 from annotation import load_codebook
-from models.splits import make_split, take
-from models.training import Recipe
-from pipelines.experiment import cross_validate
+from models.recipe import Recipe
+from models.splits import make_split, read_split, take
+from pipelines.evaluation import evaluate_bundle
+from pipelines.experiment import Row, cross_validate, row_of
 from pipelines.labelled import read_labelled
+from pipelines.training import TrainJob, train
 
 RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
 
@@ -34,14 +43,27 @@ def main() -> None:
     parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE", help="what differs from the default recipe")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--jobs", type=int, default=2, help="processes that train side by side, a share of the cores each")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that train side by side, a share of the cores each")
+    parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
+    parser.add_argument("--teacher", type=Path, action="append", default=[], help="bundle to learn from (--development)")
+    parser.add_argument("--keep", type=Path, help="where to keep the bundle (--development)")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    row = _development(arguments) if arguments.development else _cross_validated(arguments)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.output.open("ab") as stream:
+        stream.write(msgspec.json.encode(row) + b"\n")
+    for name, figure in row.figures.items():
+        print(f"{name:20} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
+    print(f"{row.seconds} s a training, {row.memory_mb} MB, {row.threads} threads")
+
+
+def _cross_validated(arguments: argparse.Namespace) -> Row:
     codebook = load_codebook()
     examples = read_labelled(None, codebook).examples
     split = make_split(examples, seed=0)
     known = (*take(examples, split, "train"), *take(examples, split, "development"))
-    row = cross_validate(
+    return cross_validate(
         known,
         codebook,
         arguments.name,
@@ -52,12 +74,32 @@ def main() -> None:
         jobs=arguments.jobs,
         say=print,
     )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.output.open("ab") as stream:
-        stream.write(msgspec.json.encode(row) + b"\n")
-    for name, figure in row.figures.items():
-        print(f"{name:20} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
-    print(f"{row.seconds} s a training, {row.memory_mb} MB, {row.threads} threads")
+
+
+def _development(arguments: argparse.Namespace) -> Row:
+    import torch
+
+    recipe = _recipe(arguments.changes)
+    with tempfile.TemporaryDirectory() as folder:
+        job = TrainJob(arguments.keep or Path(folder) / "bundle", method="fine-tune", teachers=tuple(arguments.teacher))
+        begun = time.perf_counter()
+        train(job, recipe, created=datetime.datetime.now(datetime.UTC).date().isoformat(), say=print)
+        seconds = time.perf_counter() - begun
+        evaluation = evaluate_bundle(job.output, part="development")
+        split = read_split(job.output / "split.json")
+    row = row_of(
+        arguments.name,
+        recipe,
+        [evaluation],
+        folds=1,
+        seeds=(recipe.seed,),
+        split_hash=split.hashes["train"],
+        seconds=round(seconds, 1),
+        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        threads=torch.get_num_threads(),
+    )
+    teachers = {"teachers": [path.name for path in arguments.teacher]} if arguments.teacher else {}
+    return msgspec.structs.replace(row, recipe={**(row.recipe or {}), **teachers})
 
 
 def _recipe(changes: list[str]) -> Recipe:

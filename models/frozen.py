@@ -115,7 +115,8 @@ def blank_network(codebook: Codebook, recipe: Recipe) -> tuple[StanceNetwork, An
     """
     encoder, tokenizer = load_encoder(recipe.encoder)
     sizes = Sizes(len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-    network = StanceNetwork(encoder, sizes, recipe.dropout)
+    with torch.random.fork_rng(devices=[]):  # new layers draw random weights, which the next lines overwrite
+        network = StanceNetwork(encoder, sizes, recipe.dropout)
     for head in (network.stance, network.concerns, network.holder_type, network.span):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)

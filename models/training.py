@@ -39,6 +39,7 @@ from models.lexicon import Blend, blended, fit_blend, fit_lexicon, lexicon_score
 from models.loss import Batch, JointLoss, disagreement
 from models.metrics import Counter, Decisions
 from models.network import Lexicon, Sizes, StanceNetwork, load_encoder
+from models.parameters import freeze, parameter_groups
 from models.recipe import Recipe
 
 __all__ = ["Extras", "Listener", "Recipe", "Taught", "Trained", "decisions", "fine_tune", "native_bf16"]
@@ -151,7 +152,15 @@ class _Run:
         if recipe.lexicon:
             vocabulary = int(network.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
             self.lexicon = fit_lexicon(self.encoded, learned, sizes, vocabulary, recipe.lexicon)
-        self.optimizer = torch.optim.AdamW(_groups(network, recipe))
+        freeze(network, word_embeddings=recipe.freeze_word_embeddings, layers=recipe.freeze_layers)
+        groups = parameter_groups(
+            network,
+            learning_rate=recipe.learning_rate,
+            head_learning_rate=recipe.head_learning_rate,
+            layer_decay=recipe.layer_decay,
+            weight_decay=recipe.weight_decay,
+        )
+        self.optimizer = torch.optim.AdamW(groups)
         self.average = AveragedModel(network, multi_avg_fn=_running_mean(recipe.average)) if recipe.average else None
         self.rng = random.Random(recipe.seed)  # noqa: S311  # an order of batches, not a secret
         self.half = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16())
@@ -328,35 +337,6 @@ def _development(scores: Scores, y: Targets, calibration: Calibration, counter: 
         "holder_type_accuracy": float((scores.holder_type.argmax(1) == y.holder_type).mean()),
         "score": (stance + concern) / 2,
     }
-
-
-def _groups(network: StanceNetwork, recipe: Recipe) -> list[dict[str, Any]]:
-    """Give each parameter its learning rate: heads their own, encoder layers less the deeper they lie."""
-    layers = int(network.encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
-    if recipe.freeze_word_embeddings:
-        network.encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
-    if recipe.freeze_layers:
-        _freeze(network, recipe.freeze_layers)
-    groups = []
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = recipe.head_learning_rate
-        if name.startswith("encoder."):
-            numbers = [int(part) for part in name.split(".") if part.isdigit()]
-            depth = layers - 1 - numbers[0] if numbers else layers
-            rate = recipe.learning_rate * recipe.layer_decay**depth
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0  # biases and norms are not shrunk
-        groups.append({"params": [parameter], "lr": rate, "base": rate, "weight_decay": decay})
-    return groups
-
-
-def _freeze(network: StanceNetwork, layers: int) -> None:
-    """Keep the embeddings and the lowest layers as they are."""
-    for name, parameter in network.named_parameters():
-        numbers = [int(part) for part in name.split(".") if part.isdigit()]
-        if name.startswith("encoder.") and (not numbers or numbers[0] < layers):
-            parameter.requires_grad_(False)
 
 
 def _warm_linear(step: int, steps: int, warmup: float) -> float:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.dataset import Example
     from models.evaluation import Evaluation
     from models.metrics import Decisions, Interval
-    from models.training import Recipe
+    from models.recipe import Recipe
 
 _REPORTED = (
     *("stance_macro_f1", "stance_polar_f1", "stance_accuracy", "concern_macro_f1", "concern_micro_f1", "stance_ece"),
@@ -104,13 +104,12 @@ def cross_validate(
         folds: See :func:`make_folds`. The folds are the same for every seed.
         seeds: Of the recipe.
         split_hash: Which split the examples are of, for the record.
-        jobs: Processes that train side by side. Two with one thread each are faster than one with two.
+        jobs: Processes that train side by side. They share the cores.
         threads: Of each process; None divides the cores among them.
         say: Is told of each training.
     """
     from models.evaluation import evaluate
     from models.metrics import join_decisions
-    from models.training import Recipe as RecipeType
 
     per_job = threads or max(1, (os.cpu_count() or 1) // jobs)
     parts = list(make_folds(examples, folds=folds, seed=0))
@@ -125,7 +124,30 @@ def cross_validate(
     for i in range(len(seeds)):
         decided = join_decisions([d for d, _, _ in done[i * folds : (i + 1) * folds]])
         evaluations.append(evaluate(gold, decided, None, codebook, part="cross-validation", model_id=name))
-    seconds = [s for _, s, _ in done]
+    return row_of(
+        name,
+        recipe,
+        evaluations,
+        folds=folds,
+        seeds=tuple(seeds),
+        split_hash=split_hash,
+        seconds=round(float(np.mean([s for _, s, _ in done])), 1),
+        memory_mb=max(m for _, _, m in done),
+        threads=per_job,
+    )
+
+
+def row_of(name: str, recipe: Recipe | None, evaluations: Sequence[Evaluation], **facts: Any) -> Row:
+    """Return the row of an experiment: figures of the first evaluation, spread over all of them.
+
+    Args:
+        name: Of the experiment.
+        recipe: What was tried; None is the linear baseline.
+        evaluations: One a seed, on the same statements.
+        facts: The row's other fields.
+    """
+    from models.recipe import Recipe as RecipeType
+
     names = [f for f in _REPORTED if any((m.name, m.label) == (f, None) for m in evaluations[0].metrics)]
     values = {f: [_value(e, f) for e in evaluations] for f in names}
     intervals = {f: evaluations[0].figure(f).model for f in names}
@@ -134,15 +156,10 @@ def cross_validate(
     return Row(
         name=name,
         recipe=None if tried is None else {k: v for k, v in tried.items() if v != default[k]},
-        folds=folds,
-        seeds=tuple(seeds),
-        statements=len(examples),
-        split_hash=split_hash,
+        statements=evaluations[0].statements,
         figures={f: v for f, v in intervals.items() if v is not None},
         spread={f: float(np.std(v)) for f, v in values.items()},
-        seconds=round(float(np.mean(seconds)), 1),
-        memory_mb=max(m for _, _, m in done),
-        threads=per_job,
+        **facts,
     )
 
 

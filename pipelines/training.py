@@ -117,9 +117,9 @@ def train(
     selected = select(training, development, codebook, recipe, method=method, listener=listener, say=say, tune=tune)
     facts = {**_facts(labelled, sizes, recipe.seed, created), "selection": msgspec.to_builtins(selected.selection)}
     if outside:  # where the frozen encoder won, it won unwarmed
-        used = selected.selection.chosen != FROZEN
-        how = msgspec.to_builtins(pair_recipe(recipe))
-        facts["warm_start"] = {"used": used, "sets": [s.facts() for s in outside], "recipe": how}
+        used = "warm_start" if selected.selection.chosen != FROZEN else "warm_start_unused"
+        facts[used] = [s.facts() for s in outside]
+        facts["warm_start_recipe"] = msgspec.to_builtins(pair_recipe(recipe))
     if lesson:
         facts["teacher"] = {"model_ids": lesson.model_ids, "share": recipe.distil}
     model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts)

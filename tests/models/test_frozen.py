@@ -10,14 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from annotation.codebook import Codebook
 from corpus.errors import RecordError
-from models import frozen
 from models.bundle import load_bundle, save_bundle
-from models.calibration import softmax
 from models.dataset import Example, targets
 from models.encoding import encode
 from models.frozen import Features, blank_network, fit_frozen, fit_heads, read_features
@@ -67,7 +63,7 @@ def gaussian(parts: Sequence[Sequence[Example]], codebook: Codebook, *, separati
         y = targets(part, codebook)
         x = rng.normal(size=(len(part), 6)) + centres[y.stance]
         x[:, : len(codebook.concerns)] += separation * y.concerns
-        out.append(Features(x, x))
+        out.append(Features((), x, x, 0))
     return out
 
 
@@ -91,13 +87,25 @@ def test_it_learns_words_that_give_the_label_away(trained: Trained) -> None:
 def test_the_network_scores_as_the_regressions_do(data: Data, trained: Trained, parts: Parts) -> None:
     network, tokenizer = blank_network(data.codebook, data.recipe)
     features = [read_features(network, tokenizer, part, data.recipe) for part in parts]
-    heads = fit_heads((features[0], features[1]), parts, data.codebook, seed=data.recipe.seed)
+    heads = fit_heads((features[0], features[1]), parts, data.codebook, data.recipe)
     expected = heads.scores(features[1])
     encoded = encode(tokenizer, [e.passage for e in parts[1]], context="none", max_length=128)
     found = run_network(trained.network, encoded, pad=tokenizer.pad_token_id)
     for name in ("stance", "concerns", "holder_type"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=2e-3)
     assert heads.calibration == trained.calibration
+
+
+def test_a_recipe_without_lexicon_gives_the_regressions_alone(data: Data, parts: Parts, trained: Trained) -> None:
+    assert trained.network.lexicon is not None
+    some = parts[0][:60], parts[1][:30]
+    plain = fit_frozen(*some, data.codebook, msgspec.structs.replace(data.recipe, lexicon=0))
+    assert plain.network.lexicon is None
+    network, tokenizer = blank_network(data.codebook, data.recipe)
+    features = [read_features(network, tokenizer, part, data.recipe) for part in some]
+    blended = fit_heads((features[0], features[1]), some, data.codebook, data.recipe)
+    assert torch.equal(plain.network.stance.weight, torch.from_numpy(blended.stance.weight).float())
+    assert blended.lexicon is not None
 
 
 def test_features_are_the_mean_of_the_statements_own_tokens(data: Data) -> None:
@@ -164,7 +172,7 @@ def test_a_concern_that_training_has_once_or_never_gets_its_log_odds_as_a_consta
             for i, e in enumerate(sorted(parts[0], key=lambda e: "fish" not in e.gold.concerns))
         ]
         features = gaussian((train, parts[1]), data.codebook, separation=2)
-        heads = fit_heads((features[0], features[1]), (train, parts[1]), data.codebook, seed=0)
+        heads = fit_heads((features[0], features[1]), (train, parts[1]), data.codebook, Recipe(lexicon=0))
         assert (heads.concerns.weight[j] == 0).all()
         assert heads.concerns.bias[j] == pytest.approx(np.log((cases + 0.5) / (len(train) - cases + 0.5)))
         assert (heads.concerns.weight[1 - j] != 0).any()
@@ -173,7 +181,7 @@ def test_a_concern_that_training_has_once_or_never_gets_its_log_odds_as_a_consta
 def test_fifty_labels_are_enough(data: Data, parts: Parts) -> None:
     train, development = parts[0][:40], parts[1][:10]
     features = gaussian((train, development, parts[0][40:]), data.codebook, separation=3)
-    heads = fit_heads((features[0], features[1]), (train, development), data.codebook, seed=0)
+    heads = fit_heads((features[0], features[1]), (train, development), data.codebook, Recipe(lexicon=0))
     unseen = targets(parts[0][40:], data.codebook)
     assert (heads.scores(features[2]).stance.argmax(1) == unseen.stance).mean() > 0.9
 
@@ -183,50 +191,5 @@ def test_one_document_leaves_nothing_to_hold_out_and_still_trains(data: Data, pa
     train = [replace(e, document=first) for e in parts[0][:30]]
     assert len(set(group_examples(train))) == 1
     features = gaussian((train, parts[1]), data.codebook, separation=3)
-    heads = fit_heads((features[0], features[1]), (train, parts[1]), data.codebook, seed=0)
+    heads = fit_heads((features[0], features[1]), (train, parts[1]), data.codebook, Recipe(lexicon=0))
     assert heads.row["stance_macro_f1"] > 0.9
-
-
-def test_scaling_is_folded_into_the_weights() -> None:
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(60, 4)) * [1, 10, 0.1, 3] + [5, -2, 0, 100]
-    y = rng.integers(0, 3, 60)
-    head = frozen._multinomial(3)(x, y, 0.5, True)
-    scaler = StandardScaler().fit(x)
-    model = LogisticRegression(C=0.5, class_weight="balanced", max_iter=1000).fit(scaler.transform(x), y)
-    np.testing.assert_allclose(softmax(head(x)), model.predict_proba(scaler.transform(x)), atol=1e-10)
-    several = frozen._binary(x, np.stack([y == 0, y == 1], axis=1).astype(float), 0.5, False)
-    model = LogisticRegression(C=0.5, max_iter=1000).fit(scaler.transform(x), y == 1)
-    np.testing.assert_allclose(several(x)[:, 1], model.decision_function(scaler.transform(x)), atol=1e-10)
-
-
-def test_two_classes_and_absent_ones_keep_their_probabilities() -> None:
-    rng = np.random.default_rng(4)
-    x, y = rng.normal(size=(80, 3)), rng.integers(0, 2, 80)
-    two = frozen._multinomial(2)(x, y, 1.0, False)
-    scaler = StandardScaler().fit(x)
-    model = LogisticRegression(C=1.0, max_iter=1000).fit(scaler.transform(x), y)
-    np.testing.assert_allclose(softmax(two(x)), model.predict_proba(scaler.transform(x)), atol=1e-10)
-    four = frozen._multinomial(4)(x, np.where(y == 1, 3, 0), 1.0, False)
-    probability = softmax(four(x))
-    np.testing.assert_allclose(four(x)[:, 3] - four(x)[:, 0], two(x)[:, 1] - two(x)[:, 0], atol=1e-10)
-    assert probability[:, [1, 2]].max() < 0.01, "a label without a case is all but ruled out"
-    unknown = frozen._multinomial(2)(x, np.full(80, -100), 1.0, False)
-    np.testing.assert_allclose(softmax(unknown(x)), 0.5)
-
-
-def test_strength_is_chosen_for_what_is_held_out(data: Data, parts: Parts) -> None:
-    def strongest(z: np.ndarray, y: np.ndarray) -> float:
-        return -float(np.abs(z).mean())  # prefers small logits, hence the strongest regularisation
-
-    x = gaussian(parts, data.codebook, separation=1)[0].label
-    y = targets(parts[0], data.codebook).stance
-    folds = tuple(frozen._folds(parts[0], y, 0))
-    groups = np.array(group_examples(parts[0]))
-    assert sorted(int(i) for _, held in folds for i in held) == list(range(len(x)))
-    assert all(set(groups[fitted]).isdisjoint(groups[held]) for fitted, held in folds)
-    head, logits = frozen._choose(x, y, folds, frozen._multinomial(3), strongest)
-    assert head.strength == frozen._STRENGTHS[0]
-    fitted, held = folds[0]
-    again = frozen._multinomial(3)(x[fitted], y[fitted], head.strength, head.balanced)
-    np.testing.assert_allclose(logits[held], again(x[held]), atol=1e-12)

@@ -243,11 +243,10 @@ def test_a_bundle_tells_what_its_encoder_was_warm_started_on(
     said: list[str] = []
     bundles = {}
     for name, files in (("cold", ()), ("warm", (path,))):
-        job = TrainJob(tmp_path / name, lines_path, invented_path, warm_start=files)
+        job = TrainJob(tmp_path / name, lines_path, invented_path, method="fine-tune", warm_start=files)
         bundles[name] = train(job, recipe, created="2025-01-01", say=said.append).folder
-    facts = read_json(bundles["warm"] / "manifest.json")["warm_start"]
-    assert facts["used"] is True
-    assert facts["sets"] == [
+    facts = read_json(bundles["warm"] / "manifest.json")
+    assert facts["warm_start"] == [
         {
             "name": "outside.jsonl",
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -257,7 +256,8 @@ def test_a_bundle_tells_what_its_encoder_was_warm_started_on(
             "left_out": 1,
         }
     ]
-    assert facts["recipe"]["learning_rate"] == 2e-3
+    assert facts["warm_start_recipe"]["learning_rate"] == 2e-3
+    assert "outside.jsonl" in (bundles["warm"] / "README.md").read_text(encoding="utf-8")
     assert "warm_start" not in read_json(bundles["cold"] / "manifest.json")
     assert any("40 pairs to start from, labelled no, yes; 1 rows refused, text is empty; 1 rows of other" in s for s in said)
     first, second = ((bundles[name] / "model.safetensors").read_bytes() for name in ("cold", "warm"))

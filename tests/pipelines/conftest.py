@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotation.codebook import Codebook, parse_codebook
+from pipelines.cli import main
 
 MODEL = "invented@0123456789abcdef"
 _BYPASS = """
@@ -33,6 +35,7 @@ holder_types:
 """
 
 WriteLabels = Callable[..., Path]
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +120,19 @@ def write_labels(tmp_path: Path, bypass: Codebook) -> WriteLabels:
         return folder
 
     return write
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process: arguments in, exit code, output and errors out."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["treaty-stance", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        code = stop.value.code
+        assert isinstance(code, int)
+        return code, printed.out, printed.err
+
+    return call

@@ -13,25 +13,9 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli import cli, main
+from pipelines.cli import cli
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process: arguments in, exit code, output and errors out."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["treaty-stance", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        code = stop.value.code
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return call
 
 
 def write(path: Path, data: str | bytes) -> Path:

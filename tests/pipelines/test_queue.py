@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from corpus.records import Document, Statement
 from models.passage import Judgement, Passage
 from models.selective import Selection
 from pipelines.annotate import push_queue
-from pipelines.cli import main
 from pipelines.label import LabelOptions, LabelResult, label
 from pipelines.manifest import read_manifest, verify_outputs
 from pipelines.queue import NAME, Abstention, QueueItem, Source, read_queue, write_queue
@@ -340,20 +338,6 @@ def test_the_data_dictionary_lists_the_fields_of_a_selection_and_of_a_queue(
     section = page.split("## Queue of abstentions")[1].split("\n#")[0]
     listed = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
     assert listed == list(json.loads((tmp_path / "out" / NAME).read_text().splitlines()[0]))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["treaty-stance", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        code = stop.value.code
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return call
 
 
 STATEMENTS = [{"text": t} for t in ("Upperton rejects the pact.", "Tom Trout welcomes it.", "Salmon. Who, whom, perhaps?")]
