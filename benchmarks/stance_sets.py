@@ -283,7 +283,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, help="at most; default: what the set is given in this file")
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-4, 3e-4], help="learning rates to choose from")
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=list(POOLINGS), help="to choose from")
-    parser.add_argument("--screen", type=int, default=4000, help="training rows on which rate and pooling are chosen")
+    parser.add_argument("--screen", type=int, default=2000, help="training rows on which rate and pooling are chosen")
     parser.add_argument("--limit", type=int, help="rows of each part, for trying; no result is kept")
     parser.add_argument("--floor", action="store_true", help="the linear floor alone")
     parser.add_argument("--threads", type=int, help="default: all cores")

@@ -23,6 +23,7 @@ from corpus.errors import RecordError, TreatyStanceError
 from corpus.identity import digest
 from models.encoding import length_batches
 from models.pairs import Pair, PairSet
+from models.parameters import freeze, parameter_groups
 from models.recipe import PRECISIONS, Recipe
 
 if TYPE_CHECKING:
@@ -211,7 +212,15 @@ def fit_pairs(
     encoded = [encode_pairs(tokenizer, s.pairs, max_length=recipe.max_length) for s in sets]
     losses_of = [_SetLoss(s, network, recipe.balance) for s in sets]
     device = next(network.parameters()).device
-    optimizer = torch.optim.AdamW(_groups(network, recipe))
+    freeze(network, word_embeddings=recipe.freeze_word_embeddings)
+    groups = parameter_groups(
+        network,
+        learning_rate=recipe.learning_rate,
+        head_learning_rate=recipe.head_learning_rate,
+        layer_decay=recipe.layer_decay,
+        weight_decay=recipe.weight_decay,
+    )
+    optimizer = torch.optim.AdamW(groups)
     sizes = [len(e) for e in encoded]
     steps = recipe.epochs * sum(-(-n // recipe.batch_size) for n in sizes)
     schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -335,25 +344,6 @@ def _autocast(device: torch.device, precision: str) -> AbstractContextManager[An
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
     half = precision == "bf16" or (precision == "auto" and native)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
-
-
-def _groups(network: PairNetwork, recipe: PairRecipe) -> list[dict[str, Any]]:
-    """Give each parameter its learning rate: heads their own, encoder layers less the deeper they lie."""
-    layers = int(network.encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
-    if recipe.freeze_word_embeddings:
-        network.encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator]
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = recipe.head_learning_rate
-        if name.startswith("encoder."):
-            numbers = [int(part) for part in name.split(".") if part.isdigit()]
-            depth = layers - 1 - numbers[0] if numbers else layers
-            rate = recipe.learning_rate * recipe.layer_decay**depth
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0  # biases and norms are not shrunk
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
 
 
 def _shuffled(encoded: Sequence[Sequence[PairTokens]], size: int, rng: random.Random) -> Iterator[tuple[int, list[int]]]:
