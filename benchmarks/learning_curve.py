@@ -312,11 +312,12 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         ),
         color=alt.Color("method:N", title=None, sort=known, scale=alt.Scale(domain=known, range=colours)),
     )
+    shape = alt.Shape("method:N", title=None, sort=known, scale=alt.Scale(domain=known))
     value = alt.Y("value:Q", title="macro-F1", scale=alt.Scale(zero=False))
     layers = alt.layer(
-        base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="macro-F1"), y2="high:Q"),
+        base.mark_area(fillOpacity=0.15).encode(y=alt.Y("low:Q", title="macro-F1"), y2="high:Q"),
         base.mark_line().encode(y=value),
-        base.mark_point(filled=True, size=45).encode(y=value, shape=alt.Shape("method:N", title=None, sort=known)),
+        base.mark_point(filled=True, size=45).encode(y=value, shape=shape),
     ).properties(width=330, height=260)
     chart = layers.facet(column=alt.Column("task:N", title=None, sort=list(TITLES.values()), header=_HEADER))
     chart.configure_view(strokeOpacity=0.2).configure(background="white", font="sans-serif").save(path)
