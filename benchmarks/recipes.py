@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes that train side by side, a share of the cores each")
     parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
     parser.add_argument("--teacher", type=Path, action="append", default=[], help="bundle to learn from (--development)")
+    parser.add_argument("--warm-start", type=Path, action="append", default=[], help="outside data first (--development)")
     parser.add_argument("--keep", type=Path, help="where to keep the bundle (--development)")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -81,7 +82,12 @@ def _development(arguments: argparse.Namespace) -> Row:
 
     recipe = _recipe(arguments.changes)
     with tempfile.TemporaryDirectory() as folder:
-        job = TrainJob(arguments.keep or Path(folder) / "bundle", method="fine-tune", teachers=tuple(arguments.teacher))
+        job = TrainJob(
+            arguments.keep or Path(folder) / "bundle",
+            method="fine-tune",
+            teachers=tuple(arguments.teacher),
+            warm_start=tuple(arguments.warm_start),
+        )
         begun = time.perf_counter()
         train(job, recipe, created=datetime.datetime.now(datetime.UTC).date().isoformat(), say=print)
         seconds = time.perf_counter() - begun
@@ -98,8 +104,11 @@ def _development(arguments: argparse.Namespace) -> Row:
         memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         threads=torch.get_num_threads(),
     )
-    teachers = {"teachers": [path.name for path in arguments.teacher]} if arguments.teacher else {}
-    return msgspec.structs.replace(row, recipe={**(row.recipe or {}), **teachers})
+    given = {
+        "teachers": [path.name for path in arguments.teacher],
+        "warm_start": [f"{path.parent.name}/{path.name}" for path in arguments.warm_start],
+    }
+    return msgspec.structs.replace(row, recipe={**(row.recipe or {}), **{k: v for k, v in given.items() if v}})
 
 
 def _recipe(changes: list[str]) -> Recipe:
