@@ -168,8 +168,9 @@ class _Run:
         self.step = self.epoch = 0
         self.history: list[dict[str, float]] = []
         self.best: tuple[int, dict[str, torch.Tensor]] | None = None
-        ids = [[e.statement.id, e.gold.stance, *e.gold.concerns] for part in parts for e in part]
-        key = {"data": ids, "recipe": msgspec.to_builtins(recipe), "torch": str(torch.__version__), "extras": extras.key}
+        seen = [[e.statement.id, e.gold, e.readings if recipe.soft_labels else ()] for part in parts for e in part]
+        sides = [len(part) for part in parts]
+        key = [seen, sides, codebook.id, recipe, str(torch.__version__), extras.key]
         self.key = digest(msgspec.json.encode(key).decode())
 
     def finish(self, listener: Listener) -> Trained:
