@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("name", help="of the experiment; `baseline` is TF-IDF with logistic regression")
     parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE", help="what differs from the default recipe")
     parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--turns", type=int, help="folds that are held out, the first ones; fewer for a quicker look")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes that train side by side, a share of the cores each")
     parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
@@ -72,6 +73,7 @@ def _cross_validated(arguments: argparse.Namespace) -> Row:
         folds=arguments.folds,
         seeds=arguments.seeds,
         split_hash=split.hashes["train"],
+        turns=arguments.turns,
         jobs=arguments.jobs,
         say=print,
     )

@@ -119,6 +119,7 @@ def test_what_is_asked_for_is_done(data: Data, bench: Callable[..., Bench]) -> N
         found = select(*few(data), data.codebook, data.recipe, method=method, tune=made.tune)
         assert made.calls == [(method, 120)]
         assert (found.selection.chosen, found.selection.basis, found.selection.candidates) == (method, "asked", ())
+        assert (found.trained.recipe.lexicon > 0) == (method == FINE_TUNE), "150 labels are too few for the lexicon"
     with pytest.raises(UsageError, match="recipe 'guess': expected one of auto, fine-tune, frozen"):
         select(*few(data), data.codebook, data.recipe, method="guess")
 
@@ -152,7 +153,7 @@ def test_the_candidate_that_development_data_prefer_is_kept_and_trained_once(
         assert (record.chosen, record.basis) == (winner, "development")
         assert [c.score for c in record.candidates] == pytest.approx(scores)
         assert record.candidates[0].stance_macro_f1 == pytest.approx(scores[0] + 0.1)
-        assert record.candidates[0].recipe == record.candidates[1].recipe == {}
+        assert record.candidates[0].recipe == record.candidates[1].recipe == {}, "enough labels for the lexicon"
         assert record.candidates[2].recipe["epochs"] == 2 * data.recipe.epochs
         assert winner in said[-1]
         assert f"{winner} is best" in record.why
@@ -164,6 +165,7 @@ def test_a_small_development_part_gives_way_to_cross_validation(data: Data, benc
     found = select(training, development, data.codebook, data.recipe, tune=made.tune)
     record = found.selection
     assert (record.chosen, record.basis) == (FINE_TUNE, "cross-validation")
+    assert record.candidates[0].recipe == {"lexicon": 0.0}, "150 labels are too few for the lexicon"
     assert record.candidates[1].score == 1.0
     assert record.candidates[0].score is not None
     assert 0.2 < record.candidates[0].score < 0.8
