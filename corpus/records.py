@@ -21,7 +21,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """A page, file or transcript, with its text as extracted and never altered afterwards (NFC, line feeds)."""
+    """A page, file or transcript, with its text as extracted and never altered afterwards (NFC, line feeds).
+
+    ``source`` names the workspace's source that brought it, ``rights`` is that source's note on use. ``relevance`` is
+    ``lead`` or ``passing`` as to the workspace's target. ``pages`` are the code points at which a PDF's pages begin.
+    """
 
     id: str
     url: str
@@ -35,6 +39,11 @@ class Document(Record, frozen=True, kw_only=True):
     snapshot: str | None = None
     revision: int = 1
     story: str | None = None
+    author: str | None = None
+    source: str | None = None
+    rights: str | None = None
+    relevance: str | None = None
+    pages: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         expected = document_id(self.url, self.text)
@@ -47,7 +56,8 @@ class Document(Record, frozen=True, kw_only=True):
 class Statement(Record, frozen=True, kw_only=True):
     """One to three sentences of a document: ``text == document.text[start:end]``, offsets in Unicode code points.
 
-    ``voice`` is ``own``, ``reported`` or ``editorial``, or None where nobody has judged it.
+    ``voice`` is ``own``, ``reported`` or ``editorial``, or None where nobody has judged it. ``holder`` is the holder's name
+    as the document gives it, where quotation or a verb of saying makes it plain.
     """
 
     id: str
@@ -58,6 +68,7 @@ class Statement(Record, frozen=True, kw_only=True):
     before: str = ""
     after: str = ""
     voice: str | None = None
+    holder: str | None = None
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.end - self.start != len(self.text):

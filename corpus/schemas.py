@@ -24,11 +24,11 @@ def arrow_schema(kind: type[Record]) -> pa.Schema:
         Document: {
             "version": whole, "id": text, "url": text, "text": text, "publisher": text, "published": text,
             "retrieved": text, "title": text, "language": text, "kind": text, "snapshot": text, "revision": whole,
-            "story": text,
+            "story": text, "author": text, "source": text, "rights": text, "relevance": text, "pages": pa.list_(whole),
         },
         Statement: {
             "version": whole, "id": text, "document": text, "start": whole, "end": whole, "text": text,
-            "before": text, "after": text, "voice": text,
+            "before": text, "after": text, "voice": text, "holder": text,
         },
         Annotation: {
             "version": whole, "statement": text, "annotator": text, "codebook_version": text, "stance": text,
