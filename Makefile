@@ -21,7 +21,7 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/treaty-stance demo --output $(OUTPUT) $(if $(INPUT),--input $(INPUT))
 
-test: $(VENV)/.installed-dev $(LS_VENV)/.installed .browser
+test: $(VENV)/.installed-dev $(LS_VENV)/.installed .browser .postgres
 	$(BIN)/pytest
 
 quick: $(VENV)/.installed-dev
@@ -82,6 +82,15 @@ $(LS_VENV)/.installed: constraints-label-studio.txt
 	  echo "Installing Chromium"; \
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+# The same for PostgreSQL: the tests start a server of their own. Where it cannot be installed, they say so and pass over it.
+.PHONY: .postgres
+.postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  echo "Installing PostgreSQL"; \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
+	  || echo "PostgreSQL could not be installed: its tests are skipped"
 
 constraints: $(VENV)/.installed-dev
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --all --exclude-editable | grep -v "^pip==" | sed 's/^\(torch==[0-9.]*\)+.*/\1/' | sort -f; } > constraints.new

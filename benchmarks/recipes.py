@@ -21,6 +21,7 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,7 @@ from annotation import load_codebook
 from models.recipe import Recipe
 from models.splits import make_split, read_split, take
 from pipelines.evaluation import evaluate_bundle
-from pipelines.experiment import Row, cross_validate, row_of
+from pipelines.experiment import Fold, Row, cross_validate, row_of
 from pipelines.labelled import read_labelled
 from pipelines.training import TrainJob, train
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, help="folds that are held out, the first ones; fewer for a quicker look")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes that train side by side, a share of the cores each")
+    parser.add_argument("--variant", help="of `variants.py`, beyond what the recipe offers")
     parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
     parser.add_argument("--teacher", type=Path, action="append", default=[], help="bundle to learn from (--development)")
     parser.add_argument("--warm-start", type=Path, action="append", default=[], help="outside data first (--development)")
@@ -65,7 +67,7 @@ def _cross_validated(arguments: argparse.Namespace) -> Row:
     examples = read_labelled(None, codebook).examples
     split = make_split(examples, seed=0)
     known = (*take(examples, split, "train"), *take(examples, split, "development"))
-    return cross_validate(
+    row = cross_validate(
         known,
         codebook,
         arguments.name,
@@ -74,8 +76,14 @@ def _cross_validated(arguments: argparse.Namespace) -> Row:
         seeds=arguments.seeds,
         split_hash=split.hashes["train"],
         turns=arguments.turns,
+        prepare=_variant(arguments.variant),
         jobs=arguments.jobs,
         say=print,
+    )
+    return (
+        msgspec.structs.replace(row, recipe={**(row.recipe or {}), "variant": arguments.variant})
+        if arguments.variant
+        else row
     )
 
 
@@ -111,6 +119,14 @@ def _development(arguments: argparse.Namespace) -> Row:
         "warm_start": [f"{path.parent.name}/{path.name}" for path in arguments.warm_start],
     }
     return msgspec.structs.replace(row, recipe={**(row.recipe or {}), **{k: v for k, v in given.items() if v}})
+
+
+def _variant(name: str | None) -> Callable[[Fold], Fold] | None:
+    if name is None:
+        return None
+    from variants import VARIANTS
+
+    return VARIANTS[name]
 
 
 def _recipe(changes: list[str]) -> Recipe:

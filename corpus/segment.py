@@ -125,7 +125,7 @@ def segment(document: Document, *, max_sentences: int = 3, max_characters: int =
         raise ValueError(f"max_sentences is {max_sentences}, max_characters is {max_characters}, expected 1 or more")
     text = document.text
     language = re.split(r"[-_]", document.language or "en")[0].lower() or "en"
-    spans = _paragraphs(text)
+    spans = paragraphs(text)
     kinds = classify([text[start:end] for start, end in spans], title=document.title)
     sentences: list[_Sentence] = []
     clutter: list[Clutter] = []
@@ -166,8 +166,8 @@ def wrapped_lines(lines: Sequence[str], *, widest: int = 100) -> list[bool]:
     return [w or (f and not bullet) for f, w, bullet in zip(forced, within, bullets, strict=True)]
 
 
-def _paragraphs(text: str) -> list[tuple[int, int]]:
-    """Return the offsets of the paragraphs: lines, or wrapped lines together, without white space around them."""
+def paragraphs(text: str) -> list[tuple[int, int]]:
+    """Return the offsets of a text's paragraphs: lines, or wrapped lines together, without white space around them."""
     spans: list[tuple[int, int]] = []
     for block in _blocks(text):
         joins = wrapped_lines([text[start:end] for start, end in block])

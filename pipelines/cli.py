@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli_annotate import annotate
+from pipelines.cli_collect import collect, corpus, init
 from pipelines.terminal import FOLDER, F, TrainingBar, now, quiet_option, say_to, set_threads, today
 
 if TYPE_CHECKING:
@@ -268,7 +269,8 @@ def report(labels: Path, output: Path, evaluation: Path | None, title: str | Non
     say_to(quiet)("\n".join(str(path) for path in files))
 
 
-cli.add_command(annotate)
+for command in (init, collect, corpus, annotate):
+    cli.add_command(command)
 
 
 def main() -> None:

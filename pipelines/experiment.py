@@ -88,6 +88,7 @@ def cross_validate(
     seeds: Sequence[int],
     split_hash: str,
     turns: int | None = None,
+    prepare: Callable[[Fold], Fold] | None = None,
     jobs: int = 1,
     threads: int | None = None,
     say: Callable[[str], object] = lambda line: None,
@@ -106,6 +107,7 @@ def cross_validate(
         seeds: Of the recipe.
         split_hash: Which split the examples are of, for the record.
         turns: How many of the folds are held out, the first ones; None is all of them. Fewer is a quicker, wider figure.
+        prepare: Is given each fold in the process that trains on it; a module's function.
         jobs: Processes that train side by side. They share the cores.
         threads: Of each process; None divides the cores among them.
         say: Is told of each training.
@@ -116,7 +118,7 @@ def cross_validate(
     per_job = threads or max(1, (os.cpu_count() or 1) // jobs)
     parts = list(make_folds(examples, folds=folds, seed=0))[:turns]
     done: list[tuple[Decisions, float, int]] = []
-    tasks = [(fold, codebook, recipe, seed, per_job) for seed in seeds for fold in parts]
+    tasks = [(fold, codebook, recipe, seed, per_job, prepare) for seed in seeds for fold in parts]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for i, result in enumerate(pool.map(_task, tasks)):
             done.append(result)
@@ -165,12 +167,15 @@ def row_of(name: str, recipe: Recipe | None, evaluations: Sequence[Evaluation], 
     )
 
 
-def _task(task: tuple[Fold, Codebook, Recipe | None, int, int]) -> tuple[Decisions, float, int]:
+def _task(
+    task: tuple[Fold, Codebook, Recipe | None, int, int, Callable[[Fold], Fold] | None],
+) -> tuple[Decisions, float, int]:
     """Train and decide in a process of its own; return decisions, seconds, and the process's peak memory in megabytes."""
     import torch
 
-    fold, codebook, recipe, seed, threads = task
+    fold, codebook, recipe, seed, threads, prepare = task
     torch.set_num_threads(threads)
+    fold = prepare(fold) if prepare else fold
     begun = time.perf_counter()
     decided = _decide(fold, codebook, recipe, seed)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

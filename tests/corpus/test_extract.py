@@ -10,6 +10,7 @@ import pytest
 from corpus import extract
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 from corpus.extract import document_paths, read_document
+from corpus.pdf import joined_pages
 from corpus.segment import segment
 
 DATA = Path(__file__).parent / "data"
@@ -134,7 +135,7 @@ def test_a_sentence_that_runs_over_a_page_is_joined(tmp_path: Path) -> None:
     ],
 )
 def test_hyphenation_is_undone_only_where_it_is_plain(lines: list[str], text: str) -> None:
-    assert extract._joined_pages(["\n".join(lines)]) == text
+    assert joined_pages(["\n".join(lines)])[0] == text
 
 
 @pytest.mark.parametrize("title", ["untitled", "(anonymous)", "Microsoft Word - draft7", "notes.docx", " "])

@@ -1,0 +1,358 @@
+"""What collecting costs a document, at several sizes of a corpus, from pages that are made here out of templates.
+
+    python benchmarks/collect.py                              # 1,000 and 10,000 pages
+    python benchmarks/collect.py --sizes 1000 10000 100000    # takes about half an hour on two cores
+
+Three questions, each answered by a ratio within one run:
+
+- *extraction*: pages a second of our ingest (read the snapshot, extract, detect the language, judge, cut into statements,
+  name holders, sign for near-copies) against a loop over ``trafilatura.bare_extraction`` alone, with 1 and with 2 processes;
+- *store and near-copies*: seconds a document while the corpus grows; n log n would multiply it by log n / log m;
+- *memory*: the peak of the collecting process at each size.
+
+One page in ten is a light edit of an earlier one, one in fifty the same text at another address.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import multiprocessing
+import os
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "collect.jsonl"
+_NOUNS = [
+    "treaty",
+    "delegate",
+    "ministry",
+    "court",
+    "privacy",
+    "evidence",
+    "network",
+    "police",
+    "draft",
+    "article",
+    "assembly",
+    "border",
+    "witness",
+    "server",
+    "company",
+    "researcher",
+    "journalist",
+    "committee",
+    "safeguard",
+    "prosecutor",
+    "passport",
+    "archive",
+    "harbour",
+    "market",
+    "village",
+    "engine",
+    "garden",
+    "school",
+    "river",
+]
+_VERBS = [
+    "reads",
+    "weighs",
+    "drafts",
+    "rejects",
+    "welcomes",
+    "studies",
+    "questions",
+    "delays",
+    "signs",
+    "amends",
+    "reports",
+    "follows",
+    "copies",
+    "measures",
+]
+_KINDS = [
+    "careful",
+    "early",
+    "public",
+    "foreign",
+    "narrow",
+    "broad",
+    "digital",
+    "common",
+    "former",
+    "regional",
+    "legal",
+    "technical",
+    "quiet",
+    "long",
+]
+_NAMES = [
+    "Okello",
+    "Marin",
+    "Tanaka",
+    "Ferreira",
+    "Novak",
+    "Haddad",
+    "Lindqvist",
+    "Mbeki",
+    "Castro",
+    "Ivanova",
+    "Rahman",
+    "Dubois",
+    "Keller",
+    "Osei",
+]
+
+
+def sentence(rng: random.Random) -> str:
+    """Return a made-up sentence of about fifteen words."""
+    words = [
+        f"the {rng.choice(_KINDS)} {rng.choice(_NOUNS)} {rng.choice(_VERBS)} a {rng.choice(_KINDS)} {rng.choice(_NOUNS)}"
+    ]
+    words.append(f"while {rng.choice(_NAMES)} of the {rng.choice(_NOUNS)} {rng.choice(_VERBS)} the {rng.choice(_NOUNS)}")
+    text = ", ".join(words)
+    return text[0].upper() + text[1:] + "."
+
+
+def texts(count: int, seed: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield addresses and paragraphs; some texts are copies and light edits of earlier ones."""
+    rng = random.Random(seed)  # noqa: S311  # made-up texts, not secrets
+    kept: list[list[str]] = []
+    for i in range(count):
+        draw = rng.random()
+        if kept and draw < 0.02:
+            paragraphs = rng.choice(kept)
+        elif kept and draw < 0.12:
+            paragraphs = list(rng.choice(kept))
+            paragraphs[rng.randrange(len(paragraphs))] += f" Edition {i}."
+        else:
+            paragraphs = [" ".join(sentence(rng) for _ in range(rng.randint(2, 4))) for _ in range(rng.randint(6, 14))]
+            paragraphs[0] = f"The cybercrime treaty is number {i}. " + paragraphs[0]
+            paragraphs[1] += f" “We will not sign number {i},” said {rng.choice(_NAMES)} {rng.choice(_NAMES)} on Monday."
+            if len(kept) < 2000:
+                kept.append(paragraphs)
+        yield f"https://site{i % 50}.test/{2020 + i % 6}/{i}", paragraphs
+
+
+def page(url: str, paragraphs: list[str]) -> bytes:
+    """Return an HTML page with what stands around an article on the web."""
+    menu = "".join(f'<li><a href="/section/{i}">Section {i}</a></li>' for i in range(40))
+    cards = "".join(
+        f'<div class="card"><a href="/more/{i}"><h3>Another story {i}</h3><img src="/i/{i}.jpg"></a></div>'
+        for i in range(20)
+    )
+    body = "".join(f"<p>{p}</p>" for p in paragraphs)
+    script = "<script>window.dataLayer=window.dataLayer||[];" + "function f(){return 1};" * 40 + "</script>"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{paragraphs[0][:60]}</title>'
+        f'<meta property="article:published_time" content="2025-0{1 + len(body) % 9}-11T08:00:00Z"><meta name="author" '
+        f'content="A. Writer"><link rel="canonical" href="{url}">{script}</head><body><header><nav><ul>{menu}</ul></nav>'
+        f"</header><main><article><h1>{paragraphs[0][:60]}</h1>{body}</article><aside>{cards}</aside></main>"
+        f"<footer><p>All rights reserved. Terms and conditions.</p></footer>{script}</body></html>"
+    ).encode()
+
+
+def write_archive(path: Path, count: int, seed: int) -> None:
+    """Write pages as a WARC archive, as a crawler would have."""
+    import io
+
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    with path.open("wb") as stream:
+        writer = WARCWriter(stream, gzip=True)
+        for url, paragraphs in texts(count, seed):
+            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8")], protocol="HTTP/1.1")
+            body = io.BytesIO(page(url, paragraphs))
+            writer.write_record(writer.create_warc_record(url, "response", payload=body, http_headers=headers))
+
+
+def extraction(pages: int, seed: int) -> dict[str, float]:
+    """Return pages a second: trafilatura alone, and our ingest with one process and with two."""
+    import trafilatura
+
+    from corpus.ingest import Judge
+    from corpus.snapshot import SnapshotWriter
+    from corpus.sources import Source
+    from pipelines.collect import judged_in_order
+
+    made = [(url, page(url, paragraphs)) for url, paragraphs in texts(pages, seed)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with SnapshotWriter(folder, run="bench", clock=_now, known=lambda url: None) as writer:
+            snapshots = [
+                writer.write_response(
+                    url,
+                    source="s",
+                    role="document",
+                    status=200,
+                    reason="OK",
+                    headers=[("Content-Type", "text/html")],
+                    body=body,
+                )
+                for url, body in made
+            ]
+        judge = Judge(folder, {"s": Source(name="s", type="urls", urls=("https://site.test/",))}, ("cybercrime treaty",))
+        found: dict[str, float] = {}
+        for _ in range(2):  # the second round is warm
+            begun = time.perf_counter()
+            for _, body in made:
+                trafilatura.bare_extraction(body, with_metadata=True, include_comments=False)
+            found["trafilatura"] = pages / (time.perf_counter() - begun)
+            for jobs in (1, 2):
+                begun = time.perf_counter()
+                outcomes = [j.outcome for j in judged_in_order(judge, snapshots, jobs, lambda snapshot_id: None)]
+                found[f"ours, {jobs} processes"] = pages / (time.perf_counter() - begun)
+                assert outcomes.count("kept") == pages, outcomes  # noqa: S101  # a page lost would be speed won
+    return found
+
+
+def collecting(size: int, seed: int) -> dict[str, float]:
+    """Collect a WARC archive of so many pages into a new workspace; return seconds, documents, and the peak memory in MB."""
+    from corpus.sources import Project, Source, Target
+    from corpus.store import Store
+    from pipelines.collect import collect
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "project.toml").write_text("", encoding="utf-8")
+        write_archive(root / "pages.warc.gz", size, seed)
+        project = Project(
+            root=root,
+            target=Target(name="a treaty", aliases=("cybercrime treaty",)),
+            sources=(Source(name="s", type="warc", paths=("pages.warc.gz",)),),
+        )
+        stages: dict[str, float] = {}
+        begun = time.perf_counter()
+        collect(project, clock=_now, progress=_Stages(stages, begun).progress())
+        seconds = time.perf_counter() - begun
+        with Store.open(project.store_url) as store:
+            stats = store.stats()
+    return {
+        "pages": size,
+        "documents": stats.documents,
+        "stories": stats.stories,
+        "acquire_ms": 1000 * stages.get("fetched", 0.0) / size,
+        "ingest_ms": 1000 * (seconds - stages.get("fetched", 0.0)) / size,
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def storing(size: int, seed: int) -> dict[str, float]:
+    """Put so many documents into a new store; return milliseconds a document in the last tenth of them, and memory in MB."""
+    from corpus.identity import document_id
+    from corpus.records import Document
+    from corpus.segment import segment
+    from corpus.store import Location, Outcome, Store
+    from corpus.stories import signature
+
+    with tempfile.TemporaryDirectory() as name, Store.open(f"sqlite:///{name}/corpus.db") as store:
+        spent = last = 0.0
+        for i, (url, paragraphs) in enumerate(texts(size, seed)):
+            text = "\n".join(paragraphs)
+            document = Document(id=document_id(url, text), url=url, text=text)
+            statements, mark = segment(document).statements, signature(text)
+            begun = time.perf_counter()
+            store.put_document(
+                document,
+                statements,
+                location=Location(
+                    document=document.id, url=url, source="s", first_seen="2026", last_seen="2026", snapshot=None
+                ),
+                outcome=Outcome(run="r", source="s", url=url, outcome="new"),
+                signature=mark,
+            )
+            spent += time.perf_counter() - begun
+            if i >= size * 9 // 10:
+                last += time.perf_counter() - begun
+        stories = store.stats().stories
+    tail = size - size * 9 // 10
+    return {
+        "pages": size,
+        "stories": stories,
+        "mean_ms": 1000 * spent / size,
+        "last_tenth_ms": 1000 * last / tail,
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+class _Stages:
+    """Notes when the last page was acquired."""
+
+    def __init__(self, into: dict[str, float], begun: float) -> None:
+        self._into, self._begun = into, begun
+
+    def progress(self) -> object:
+        from pipelines.collect import Progress
+
+        return Progress(advance=self._advance)
+
+    def _advance(self, stage: str) -> None:
+        if stage == "fetched":
+            self._into[stage] = time.perf_counter() - self._begun
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+def _alone(work: object, *arguments: object) -> dict[str, float]:
+    """Do the work in a process of its own, so that its peak memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return dict(pool.apply(work, arguments))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Measure, print, and keep the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000], help="pages put into the store")
+    parser.add_argument(
+        "--whole", type=int, nargs="*", default=[1000], help="pages collected from a WARC archive, end to end"
+    )
+    parser.add_argument("--pages", type=int, default=400, help="for the comparison of extraction")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    if arguments.pages:
+        speeds = extraction(arguments.pages, arguments.seed)
+        base = speeds["trafilatura"]
+        for name, speed in speeds.items():
+            print(f"extraction, {name:20} {speed:7.1f} pages/s   {speed / base:.2f} of trafilatura alone")
+        rows.append({"what": "extraction", "pages": arguments.pages, "cores": os.cpu_count(), **speeds})
+    before: dict[str, float] | None = None
+    for size in arguments.sizes:
+        row = _alone(storing, size, arguments.seed)
+        print(
+            f"store, {size:>7} pages: {row['mean_ms']:.2f} ms a document, {row['last_tenth_ms']:.2f} ms in the last tenth,",
+            end=" ",
+        )
+        print(f"{row['stories']:.0f} stories, {row['memory_mb']:.0f} MB")
+        if before is not None:
+            grown = row["mean_ms"] / before["mean_ms"]
+            allowed = math.log(row["pages"]) / math.log(before["pages"])
+            print(f"    grew by {grown:.2f} a document; n log n would be {allowed:.2f}")
+        rows.append({"what": "store", **row})
+        before = row
+    for size in arguments.whole:
+        row = _alone(collecting, size, arguments.seed)
+        print(
+            f"collect, {size:>6} pages: acquire {row['acquire_ms']:.1f} ms, ingest {row['ingest_ms']:.1f} ms a page,",
+            end=" ",
+        )
+        print(f"{row['documents']:.0f} documents, {row['memory_mb']:.0f} MB")
+        rows.append({"what": "collect", **row})
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.output.open("a", encoding="utf-8") as stream:
+        for row in rows:  # type: ignore[assignment]
+            stream.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

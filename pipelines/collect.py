@@ -1,0 +1,424 @@
+"""Collection: acquire what sources offer as snapshots, then make documents of them. Both halves can be stopped and resumed.
+
+Ingest begins when a run's acquisition is over and goes by source and address, so that the corpus depends on what was
+received and not on the order of arrival, nor on how often the run was stopped.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import datetime
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import RecordError, TreatyStanceError, UsageError
+from corpus.sources import NETWORK, Project, Source
+from pipelines.manifest import describe_file, write_manifest
+from pipelines.runlock import RunLock, free_runs
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from corpus.ingest import Judge, Judged
+    from corpus.snapshot import Snapshot
+    from corpus.store import Outcome, Run, Store
+
+Clock = Callable[[], datetime.datetime]
+_BATCH = 16  # pages a worker takes at a time: long enough to outweigh the journey between processes
+_INLINE = 24  # so few pages are done sooner than a second process starts
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells whoever watches: a line, and each page that was fetched (True) or judged (False)."""
+
+    say: Callable[[str], object] = lambda line: None
+    advance: Callable[[str], object] = lambda stage: None
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a run did: outcomes by source, sources that failed as a whole, addresses beyond the limit, and its manifest."""
+
+    run: str
+    counts: dict[str, dict[str, int]]
+    failed: dict[str, str]
+    beyond: dict[str, int]
+    manifest: Path
+
+
+@dataclass
+class _Acquired:
+    failed: dict[str, str] = field(default_factory=dict)
+    beyond: dict[str, int] = field(default_factory=dict)
+
+
+def collect(
+    project: Project,
+    names: Sequence[str] = (),
+    *,
+    clock: Clock,
+    keep_all: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Collected:
+    """Fill the workspace's corpus from its sources.
+
+    A run of the same sources that died is gone on with, under its own name and date.
+
+    Args:
+        project: The workspace.
+        names: Of sources; all of them for none.
+        clock: Says what time it is; stamps runs and snapshots.
+        keep_all: Keep documents that do not name the target as well.
+        jobs: Processes that extract; None takes one for each core.
+        progress: Is told how far it is.
+
+    Raises:
+        UsageError: for an unknown source, no source at all, or network sources without a contact address.
+        TreatyStanceError: when the store or the snapshots cannot be written to.
+    """
+    from corpus.store import Store
+
+    sources = project.chosen(list(names))
+    if not sources:
+        raise UsageError(f"{project.root}: expected a source in project.toml, found none; its comments show examples")
+    progress = progress or Progress()
+    project.snapshots.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Store.open(project.store_url)) as store:
+        with _taken(project, store, sources, clock, progress) as run:
+            acquired = _acquire(project, sources, run, store, keep_all=keep_all, clock=clock, progress=progress)
+            judge = _judge(project, keep_all)
+            _ingest(store, judge, run, [s.name for s in sources], jobs, progress)
+            store.finish_run(run.id, _iso(clock))
+        return _result(project, store, run, acquired, _iso(clock))
+
+
+def rebuild(
+    project: Project,
+    *,
+    clock: Clock,
+    keep_all: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Collected:
+    """Make the corpus anew from the snapshots alone, without the network, run by run in their order.
+
+    Raises:
+        UsageError: when there are no snapshots, or a collector is at work.
+    """
+    from corpus.snapshot import repair, scan
+    from corpus.store import Run, Store
+
+    progress = progress or Progress()
+    files = sorted(project.snapshots.glob("*.warc.gz"))
+    if not files:
+        raise UsageError(f"{project.snapshots}: expected snapshots to rebuild from, found none; run collect first")
+    with RunLock(project.snapshots, "rebuild"), contextlib.closing(Store.open(project.store_url)) as store:
+        busy = [r.id for r in store.unfinished_runs() if r.id not in free_runs(project.snapshots, [r.id])]
+        if busy:
+            raise UsageError(
+                f"{project.root}: expected no collector at work, found the run {busy[0]}; wait until it has ended"
+            )
+        kept = {run.id: run for run in store.runs()}
+        store.clear()
+        runs: dict[str, tuple[str, list[str]]] = {}
+        for path in files:
+            try:
+                repair(path)
+                store.add_snapshots(_noted(scan(path, damage=lambda error: _say(progress, error)), runs))
+            except RecordError as error:  # a file of somebody else's, or one that is damaged beyond its end
+                _say(progress, error)
+        order = {s.name: i for i, s in enumerate(project.sources)}
+        judge = _judge(project, keep_all)
+        counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        last = ""
+        for last in sorted(runs, key=lambda r: (kept[r].started if r in kept else runs[r][0], r)):
+            started, names = runs[last]
+            names.sort(key=lambda n: (order.get(n, len(order)), n))
+            store.start_run(kept.get(last) or Run(id=last, started=started, sources=tuple(names)))
+            _ingest(store, judge, Run(id=last, started=started), names, jobs, progress)
+            store.finish_run(last, (kept[last].finished if last in kept else None) or _iso(clock))
+            for source, found in store.counts(last).items():
+                counts.update({(source, outcome): n for outcome, n in found.items()})
+        by_source: dict[str, dict[str, int]] = {}
+        for (source, outcome), n in counts.items():
+            by_source.setdefault(source, {})[outcome] = n
+        path = _write(project, "collect --from-snapshots", _iso(clock), last, by_source, {}, {}, ())
+        return Collected(last, by_source, {}, {}, path)
+
+
+def _say(progress: Progress, error: RecordError) -> None:
+    progress.say(f"passed over: {error}")
+
+
+def _noted(snapshots: Iterable[Snapshot], runs: dict[str, tuple[str, list[str]]]) -> Iterator[Snapshot]:
+    """Pass snapshots on; note each run's first moment and its sources."""
+    for snapshot in snapshots:
+        started, names = runs.setdefault(snapshot.run, (snapshot.date, []))
+        runs[snapshot.run] = (min(started, snapshot.date), names)
+        if snapshot.source not in names:
+            names.append(snapshot.source)
+        yield snapshot
+
+
+@contextlib.contextmanager
+def _taken(project: Project, store: Store, sources: Sequence[Source], clock: Clock, progress: Progress) -> Iterator[Run]:
+    """Yield the run to go on with, locked: a dead one of the same sources, else a new one.
+
+    Dead runs of other sources are brought to their end first: what they received is made into documents.
+    """
+    from corpus.store import Run
+
+    names = tuple(s.name for s in sources)
+    dead: list[tuple[Run, RunLock]] = []
+    for run in store.unfinished_runs():
+        lock = RunLock(project.snapshots, run.id)
+        if not lock.take():
+            continue  # its collector is alive
+        if run.sources == names and not dead:
+            dead.append((run, lock))
+            continue
+        with lock:
+            _recover(project, store, run)
+            _ingest(store, _judge(project, keep_all=False), run, list(run.sources), 1, progress)
+            store.finish_run(run.id, _iso(clock))
+    if dead:
+        run, lock = dead[0]
+        with lock:
+            progress.say(f"going on with the run {run.id}, which was stopped")
+            _recover(project, store, run)
+            yield run
+        return
+    started = _iso(clock)
+    base = started.replace("-", "").replace(":", "").replace("+0000", "Z")
+    known = {r.id for r in store.runs()}
+    for number in range(1, 1000):
+        name = base if number == 1 else f"{base}-{number}"
+        lock = RunLock(project.snapshots, name)
+        if name not in known and lock.take():
+            with lock:
+                run = Run(id=name, started=started, sources=names)
+                store.start_run(run)
+                yield run
+            return
+    raise TreatyStanceError(f"{project.snapshots}: expected a free name for a run, found {base} taken; run it again")
+
+
+def _recover(project: Project, store: Store, run: Run) -> None:
+    """Cut what a killed writer left half written, and register what it wrote without saying so."""
+    from corpus.snapshot import repair, scan
+
+    for path in sorted(project.snapshots.glob(f"{run.id}-*.warc.gz")):
+        repair(path)
+        store.add_snapshots(s for s in scan(path) if s.run == run.id)
+
+
+def _acquire(
+    project: Project,
+    sources: Sequence[Source],
+    run: Run,
+    store: Store,
+    *,
+    keep_all: bool,
+    clock: Clock,
+    progress: Progress,
+) -> _Acquired:
+    from corpus.local import acquire_archives, acquire_files
+    from corpus.snapshot import SnapshotWriter
+
+    acquired = _Acquired()
+    local = [s for s in sources if s.type not in NETWORK]
+    if local:
+        with SnapshotWriter(
+            project.snapshots, run=run.id, clock=clock, known=store.latest_snapshot, limit=project.fetching.max_bytes
+        ) as writer:
+            for source in local:
+                take: Any = acquire_files if source.type == "files" else acquire_archives
+                more = {} if source.type == "files" else {"keep_all": keep_all}
+                try:
+                    take(
+                        project,
+                        source,
+                        run,
+                        writer=writer,
+                        register=store.add_snapshot,
+                        note=store.add_outcome,
+                        seen=store.fetched(run.id, source.name),
+                        advance=lambda: progress.advance("fetched"),
+                        **more,
+                    )
+                except UsageError as error:  # a folder that is not there is this source's fault, not the run's
+                    acquired.failed[source.name] = str(error)
+    network = [s for s in sources if s.type in NETWORK]
+    if network:
+        from corpus.crawl import fetch
+
+        fetched = fetch(
+            project,
+            network,
+            run,
+            store_url=project.store_url,
+            folder=project.snapshots,
+            clock=clock,
+            progress=lambda event: progress.advance(str(event.get("event", "fetched"))),
+        )
+        acquired.failed.update(fetched.failed)
+        acquired.beyond.update(fetched.beyond)
+    return acquired
+
+
+def _judge(project: Project, keep_all: bool) -> Judge:
+    from corpus.ingest import Judge
+
+    return Judge(
+        folder=project.snapshots,
+        sources={s.name: s for s in project.sources},
+        aliases=project.target.aliases,
+        keep_all=keep_all,
+        max_bytes=project.fetching.max_bytes,
+    )
+
+
+def _ingest(store: Store, judge: Judge, run: Run, sources: Sequence[str], jobs: int | None, progress: Progress) -> None:
+    """Judge the run's pending snapshots in their order and write what comes of each, one transaction a page."""
+    for judged in judged_in_order(
+        judge, _unknown(store, run, sources, progress), jobs or os.cpu_count() or 1, store.snapshot
+    ):
+        _put(store, run, judged)
+        progress.advance("judged")
+
+
+def _unknown(store: Store, run: Run, sources: Sequence[str], progress: Progress) -> Iterator[Snapshot]:
+    """Yield pending snapshots but those which repeat the payload that a document was made of: they are noted as unchanged."""
+    for snapshot in store.pending(run.id, sources):
+        if snapshot.refers_to is not None and store.touch(snapshot, run.id):
+            progress.advance("judged")
+        else:
+            yield snapshot
+
+
+def judged_in_order(
+    judge: Judge, snapshots: Iterable[Snapshot], jobs: int, find: Callable[[str], Snapshot | None]
+) -> Iterator[Judged]:
+    """Yield what the judge says of each snapshot, in the order given, by several processes where that is worth while.
+
+    Args:
+        judge: What to do with each.
+        snapshots: Read as far ahead as the processes need, so that memory stays flat.
+        jobs: Processes.
+        find: Looks up the snapshot that a repeated one refers to.
+    """
+    stream = ((s, find(s.refers_to) if s.refers_to else None) for s in snapshots)
+    head = list(_next(stream, _INLINE))
+    if jobs == 1 or len(head) < _INLINE:
+        while head:
+            yield from judge.judge(head)
+            head = list(_next(stream, _BATCH))
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        waiting: collections.deque[Future[list[Judged]]] = collections.deque()
+        batch = head
+        while batch or waiting:
+            while batch and len(waiting) < 3 * jobs:
+                waiting.append(pool.submit(judge.judge, batch))
+                batch = list(_next(stream, _BATCH))
+            yield from waiting.popleft().result()
+
+
+def _next(stream: Iterator[Any], size: int) -> Iterator[Any]:
+    for _, item in zip(range(size), stream, strict=False):
+        yield item
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent was killed: it would wait for work for ever."""
+    import multiprocessing
+    import threading
+
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _put(store: Store, run: Run, judged: Judged) -> None:
+    from corpus.identity import canonical_url
+    from corpus.store import Location, Outcome
+
+    snapshot, document = judged.snapshot, judged.document
+    outcome = Outcome(
+        run=run.id,
+        source=snapshot.source,
+        url=snapshot.url,
+        outcome="new" if document else judged.outcome,
+        reason=judged.reason,
+        document=document.id if document else None,
+        snapshot=snapshot.id,
+    )
+    if document is None:
+        store.add_outcome(outcome)
+        return
+    location = Location(
+        document=document.id,
+        url=canonical_url(document.url),
+        source=snapshot.source,
+        snapshot=snapshot.id,
+        first_seen=snapshot.date,
+        last_seen=snapshot.date,
+    )
+    store.put_document(document, judged.statements, location=location, outcome=outcome, signature=judged.signature)
+
+
+def _result(project: Project, store: Store, run: Run, acquired: _Acquired, ended: str) -> Collected:
+    counts = store.counts(run.id)
+    outcomes = store.outcomes(run.id)
+    path = _write(project, "collect", ended, run.id, counts, acquired.failed, acquired.beyond, outcomes)
+    return Collected(run.id, counts, acquired.failed, acquired.beyond, path)
+
+
+def _write(
+    project: Project,
+    command: str,
+    ended: str,
+    run: str,
+    counts: dict[str, dict[str, int]],
+    failed: dict[str, str],
+    beyond: dict[str, int],
+    outcomes: Sequence[Outcome],
+) -> Path:
+    """Write the run's manifest below `runs/`, and the same as the workspace's `manifest.json`: the latest run's."""
+    kept = ("new", "unchanged", "revised", "copy")
+    sections: dict[str, Any] = {
+        "run": run,
+        "counts": counts,
+        "failed_sources": failed,
+        "beyond_limit": beyond,
+        "not_kept": [
+            {"source": o.source, "url": o.url, "outcome": o.outcome, "reason": o.reason}
+            for o in outcomes
+            if o.outcome not in kept
+        ],
+    }
+    inputs = [describe_file(project.root / "project.toml", name="project.toml")]
+    paths = [project.root / "runs" / run / "manifest.json", project.root / "manifest.json"]
+    for path in paths:
+        write_manifest(path, command=command, inputs=inputs, created=ended, **sections)
+    return paths[1]
+
+
+def _iso(clock: Clock) -> str:
+    return clock().astimezone(datetime.UTC).isoformat(timespec="seconds")
