@@ -6,12 +6,19 @@ import codecs
 import re
 from collections.abc import Sequence
 
+from corpus.language import detect_language
+
 _STATEFUL = ("iso2022", "hz")  # seven-bit encodings whose bytes are all ASCII, and so valid UTF-8
-_UNSAFE = ("utf-7", "utf7")  # hides markup from whoever checks it
+_UNSAFE = ("utf-7", "utf7", "punycode", "idna", "unicode_escape", "raw_unicode_escape")  # hide markup, or are none of pages
 _LATIN = ("cp1252", "latin-1", "iso8859-1", "iso8859-15")
+_WESTERN = frozenset(
+    ("ca", "da", "de", "en", "es", "eu", "fi", "fr", "ga", "gl", "is", "it", "nl", "no", "pt", "sv")
+)  # languages that Windows-1252 is made for
+_STRAY = "treaty-stance-stray-bytes"
 _SAMPLE = 60_000  # bytes that the detector sees
 _SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_TAG = re.compile(rb"<(?:script|style)\b.*?</(?:script|style)>|<[^<>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = r"<(?:script|style)\b(?:[^<]++|<(?!/(?:script|style)))*+|<[^<>]*>"
+_TAG, _TAG_IN_BYTES = re.compile(_MARKUP, re.IGNORECASE), re.compile(_MARKUP.encode(), re.IGNORECASE)
 _DOUBLED = re.compile(
     r"[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
 )
@@ -39,7 +46,10 @@ def decode(body: bytes, *, header: str | None = None, markup: bool = True) -> st
 
     bom, mark = read_bom(body)
     if bom is not None and mark is not None:
-        return _attempt(body[len(mark) :], bom)
+        body = body[len(mark) :]
+        marked = _attempt(body, bom)
+        if marked is not None:
+            return marked
     text = _attempt(body, "utf-8")
     if text is not None and b"\x1b" not in body and b"~{" not in body:
         return _undoubled(text)
@@ -71,7 +81,7 @@ def _plausible(text: str, name: str) -> bool:
     """
     if name.lower() not in _LATIN:
         return True
-    plain = re.sub(r"<(?:script|style)\b.*?</(?:script|style)>|<[^<>]*>", " ", text, flags=re.IGNORECASE | re.DOTALL)
+    plain = _TAG.sub(" ", text[: 10 * _SAMPLE])
     foreign = len(re.findall(r"[\u00c0-\u00ff]{3,}", plain))
     words = len(re.findall(r"[A-Za-z\u00c0-\u00ff]*[\u00c0-\u00ff][A-Za-z\u00c0-\u00ff]*", plain))
     return not (words >= 3 and foreign > 0.3 * words)
@@ -79,28 +89,31 @@ def _plausible(text: str, name: str) -> bool:
 
 def _mended(body: bytes) -> str | None:
     """Return UTF-8 text in which a few bytes are stray, those read as Windows-1252; None where they are not a few."""
-    good = len(_SEQUENCE.findall(body))
-    stray = 0
+    good = _SEQUENCE.findall(body)
+    stray = sum(byte >= 0x80 for byte in body) - sum(map(len, good))
+    return body.decode("utf-8", _STRAY) if stray <= len(good) // 10 else None
 
-    def handle(error: UnicodeError) -> tuple[str, int]:
-        nonlocal stray
-        assert isinstance(error, UnicodeDecodeError)  # noqa: S101  # the decoder raises no other
-        stray += 1
-        return error.object[error.start : error.start + 1].decode("cp1252", "replace"), error.start + 1
 
-    name = "corpus-stray-bytes"
-    codecs.register_error(name, handle)
-    text = body.decode("utf-8", name)
-    return text if stray <= max(1, good // 10) and good >= stray else None
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.start + 1].decode("cp1252", "replace"), error.start + 1
+
+
+codecs.register_error(_STRAY, _as_windows)
 
 
 def _detected(body: bytes, *, markup: bool) -> str | None:
     from charset_normalizer import from_bytes
 
-    sample = _TAG.sub(b" ", body[: 4 * _SAMPLE]) if markup else body
-    best = from_bytes(sample[:_SAMPLE]).best()
+    sample = (_TAG_IN_BYTES.sub(b" ", body[: 4 * _SAMPLE]) if markup else body)[:_SAMPLE]
+    best = from_bytes(sample).best()
     if best is None or best.encoding.lower().startswith(_UNSAFE):
         return None
+    # Charsets of Latin letters differ in a few signs, which the detector weighs badly; the language says which is meant.
+    western = _attempt(sample, "cp1252")
+    if western is not None and _plausible(western, "cp1252") and detect_language(western) in _WESTERN:
+        return _attempt(body, "cp1252") or _attempt(body, best.encoding)
     return _attempt(body, best.encoding)
 
 

@@ -141,7 +141,10 @@ def settings(fetching: Fetching, *, private: bool) -> dict[str, Any]:
     f = fetching
     return {
         "USER_AGENT": f"{AGENT}/{version('treaty-stance')} (+{f.contact})",
-        "DEFAULT_REQUEST_HEADERS": {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+        "DEFAULT_REQUEST_HEADERS": {
+            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "Accept-Encoding": "gzip, deflate",  # what every reader of WARC files can undo; warcio fails on others
+        },
         # Manners
         "ROBOTSTXT_OBEY": True,
         "ROBOTSTXT_USER_AGENT": AGENT,
@@ -153,6 +156,7 @@ def settings(fetching: Fetching, *, private: bool) -> dict[str, Any]:
         "AUTOTHROTTLE_ENABLED": True,
         "AUTOTHROTTLE_START_DELAY": f.delay,
         "AUTOTHROTTLE_TARGET_CONCURRENCY": float(f.per_host),
+        "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the listings
         "RETRY_TIMES": f.retries,
         "REDIRECT_MAX_TIMES": f.max_redirects,
         # Limits. A size of 0 would switch the limit off; Fetching has at least 1.

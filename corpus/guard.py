@@ -6,8 +6,8 @@ of a name server, no redirect and no odd spelling of a number leads past the che
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -16,7 +16,6 @@ from urllib.request import getproxies
 from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
 from scrapy.resolver import CachingHostnameResolver
 from twisted.internet.interfaces import IAddress, IHostResolution
-from twisted.internet.threads import deferToThread
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -135,7 +134,7 @@ class Guard:
             return
         host = urlsplit(request.url).hostname or ""
         try:
-            answers: list[Any] = await deferToThread(socket.getaddrinfo, host, None)
+            answers = await asyncio.get_running_loop().getaddrinfo(host, None)
         except OSError:
             return  # only the proxy knows the name
         for *_, there in answers:

@@ -20,7 +20,13 @@ _INLINE = frozenset({  # text runs on through them
     "sup", "u",
 })  # fmt: skip
 _MOST_ATTRIBUTES = 2_000
-_TAG = re.compile(r"""<[A-Za-z](?:[^>"']++|"[^"]*+(?:"|$)|'[^']*+(?:'|$))*+""")  # as the parser sees it, up to its end
+_SMALL = 50_000  # characters: even a page of nothing but attributes takes a few seconds
+# What a parser takes for one tag, up to its end; scripts and styles are passed over, since theirs are none.
+_TAG = re.compile(
+    r"<(?:script|style)\b(?:[^<]++|<(?!/(?:script|style)))*+"
+    r"""|(?P<name><[A-Za-z][^\s/>]*+)(?:[^>=]++|=\s*+(?:"[^"]*+(?:"|$)|'[^']*+(?:'|$))?+)*+""",
+    re.IGNORECASE,
+)
 _LONGEST_LOOK = 40_000  # characters of visible text: a wall shows what it is at once
 # Character references to 128 … 159 mean Windows-1252, as browsers read them; XML has control characters there.
 _WINDOWS_REFERENCE = re.compile(r"&#(?:(1(?:2[89]|[345]\d))|[xX]0*([89][0-9a-fA-F]));")
@@ -45,8 +51,8 @@ def read_html(
 ) -> Article:
     """Read a page. The tree is parsed once, and the article extracted once, by trafilatura.
 
-    ``address`` is where the page was fetched, None for a file; ``latest`` a day (ISO 8601) after which it cannot have been
-    published. A page that cannot be parsed raises whatever it leads the parsers to, of no promised type.
+    ``address`` is where the page was fetched, None for a file; a date of publication after the day ``latest`` (ISO 8601) is
+    not believed. A page that cannot be parsed raises whatever it leads the parsers to, of no promised type.
     """
     from trafilatura import bare_extraction, load_html
     from trafilatura.settings import Document as Extract
@@ -56,7 +62,8 @@ def read_html(
     if tree is None:
         return Article("")
     # A page's own statement of when it first appeared: a date found in its sentences is as likely the one of the signing.
-    dates: dict[str, Any] = {"original_date": True, "extensive_search": False, "max_date": latest}
+    # The bound is far off, so that the result does not hang on the day of reading.
+    dates: dict[str, Any] = {"original_date": True, "extensive_search": False, "max_date": "2100-01-01"}
     page = bare_extraction(tree, url=address, with_metadata=True, include_comments=False, date_extraction_params=dates)
     found = page if isinstance(page, Extract) else Extract()
     text = storable(found.text or "")
@@ -65,7 +72,7 @@ def read_html(
         text,
         title=_field(found.title),
         author=_field(found.author),
-        published=found.date or None,
+        published=None if not found.date or (latest is not None and found.date > latest[:10]) else found.date,
         language=language.lower().replace("_", "-") if _LANGUAGE.fullmatch(language) else None,
         publisher=_field(found.sitename),
         url=_canonical([str(link).strip() for link in tree.xpath(_CANONICAL)], address),
@@ -86,7 +93,7 @@ def _wall(tree: Any, source: str, text: str, address: str, headers: Sequence[tup
 
 def _visible(tree: Any) -> str:
     """Return what a page shows, a block a line: menus and banners too, scripts not, ``noscript`` as if scripts were off."""
-    from lxml.etree import iterwalk  # type: ignore[import-untyped]
+    from lxml.etree import iterwalk
 
     out: list[str] = []
     length = 0
@@ -141,14 +148,20 @@ def _site(host: str) -> str:
 
 def _uncrowded(source: str) -> str:
     """Return markup without the attributes of tags that have thousands: the parser compares each with all before it."""
-    crowded = [
-        tag.span()
-        for tag in _TAG.finditer(source)
-        if tag.end() - tag.start() > _MOST_ATTRIBUTES and sum(map(tag.group().count, " \t\n\f/=")) > _MOST_ATTRIBUTES
-    ]
-    for start, end in reversed(crowded):
-        source = source[:start] + source[start:end].split(maxsplit=1)[0] + source[end:]
-    return source
+    if len(source) < _SMALL:
+        return source
+    out: list[str] = []
+    done = 0
+    for tag in _TAG.finditer(source):
+        start, end = tag.span()
+        if end - start > _MOST_ATTRIBUTES and tag["name"] and _parts(tag.group()) > _MOST_ATTRIBUTES:
+            out += [source[done:start], tag["name"]]
+            done = end
+    return "".join([*out, source[done:]]) if out else source
+
+
+def _parts(tag: str) -> int:
+    return sum(map(tag.count, " \t\n\f/="))
 
 
 def _windows(reference: re.Match[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from corpus.errors import RecordError
 from corpus.identity import canonical_url, document_id
-from corpus.language import detect_language
 from corpus.page import PageError, read_page
 from corpus.records import Document, Statement
 from corpus.relevance import Aliases
@@ -83,13 +82,18 @@ class Judge:
             if reason is not None:
                 return Judged(snapshot, "opted_out", reason)
         page = read_page(
-            payload.body, url=snapshot.url, mime=snapshot.mime, headers=payload.headers, max_bytes=self.max_bytes
+            payload.body,
+            url=snapshot.url,
+            mime=snapshot.mime,
+            headers=payload.headers,
+            latest=_latest(snapshot.date),
+            max_bytes=self.max_bytes,
         )
         title = page.title or snapshot.hints.get("title")
         relevance = aliases.relevance(title, page.text)
         if relevance is None and not self.keep_all:
             return Judged(snapshot, "irrelevant", "no alias of the target stands in it")
-        url = document_url(snapshot.url, page.url)
+        url = canonical_url(page.url or snapshot.url)
         document = Document(
             id=document_id(url, page.text),
             url=url,
@@ -99,7 +103,7 @@ class Judge:
             publisher=source.publisher or page.publisher or snapshot.hints.get("publisher") or urlsplit(url).hostname,
             published=published(snapshot.hints.get("published"), page.published, retrieved=snapshot.date),
             retrieved=snapshot.date,
-            language=detect_language(page.text) or page.language or snapshot.hints.get("language") or source.language,
+            language=page.language or snapshot.hints.get("language") or source.language,
             kind=source.kind,
             source=source.name,
             rights=source.rights,
@@ -110,45 +114,17 @@ class Judge:
         return Judged(snapshot, KEPT, None, document, attribute(segment(document)), signature(document.text))
 
 
-def document_url(fetched: str, own: str | None) -> str:
-    """Return a document's address: the page's own canonical link where it can be believed, else the one fetched, canonical.
-
-    A page from a file may name any http address. A page from the web is believed within its own site, and not where it
-    points at the front page or anywhere else from a deeper address, a common fault of templates.
-    """
-    fetched = canonical_url(fetched)
-    if not own:
-        return fetched
-    own = canonical_url(own)
-    there, here = urlsplit(own), urlsplit(fetched)
-    if here.scheme not in ("http", "https"):
-        return own if there.scheme in ("http", "https") else fetched
-    if _site(there.hostname or "") != _site(here.hostname or "") or (there.path in ("", "/") and here.path not in ("", "/")):
-        return fetched
-    return own
-
-
 def published(hint: str | None, page: str | None, *, retrieved: str) -> str | None:
     """Return the day of publication, ISO 8601: the listing's date, else the page's; never one after the day of retrieval.
 
     A day's grace is given for time zones.
     """
-    latest = (datetime.date.fromisoformat(retrieved[:10]) + datetime.timedelta(days=1)).isoformat()
+    latest = _latest(retrieved)
     for date in (hint, page):
         if date and _DATE.match(date) and date[:10] <= latest:
             return date[:10]
     return None
 
 
-def _site(host: str) -> str:
-    from courlan import extract_domain
-
-    return str(extract_domain(f"https://{host}", fast=True) or host)
-
-
-def batches(
-    pending: Sequence[Snapshot], find: Callable[[str], Snapshot | None], size: int
-) -> list[list[tuple[Snapshot, Snapshot | None]]]:
-    """Return snapshots in batches for worker processes, each with the snapshot that holds its payload."""
-    pairs = [(s, find(s.refers_to) if s.refers_to else None) for s in pending]
-    return [pairs[i : i + size] for i in range(0, len(pairs), size)]
+def _latest(retrieved: str) -> str:
+    return (datetime.date.fromisoformat(retrieved[:10]) + datetime.timedelta(days=1)).isoformat()

@@ -109,7 +109,7 @@ def read_sitemap(body: bytes, *, url: str, now: datetime.datetime, limit: int) -
     Raises:
         ListingError: when it is no sitemap, or has more than ``limit`` bytes once unpacked.
     """
-    from lxml import etree  # type: ignore[import-untyped]
+    from lxml import etree
 
     if body.startswith(_GZIP):
         try:

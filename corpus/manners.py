@@ -60,7 +60,7 @@ class Robots(RobotsTxtMiddleware):
         """Take a server's failure to give its robots.txt for one that forbids everything."""
         if "role" in request.meta or not (response.status >= 500 or response.status == 429):
             return response
-        self._unread[urlparse_cached(request).netloc] = f"status {response.status}"
+        self._unread.setdefault(urlparse_cached(request).netloc, f"status {response.status}")
         return response.replace(body=_SHUT)
 
     def process_exception(self, request: Request, exception: Exception) -> Response | None:
@@ -106,7 +106,7 @@ class Policies:
         site = f"{parts.scheme}://{parts.netloc}"
         if site not in self._rules:
             self._rules[site] = asyncio.ensure_future(self._read(site, source.name))
-        reason = reserved_by(await self._rules[site], request.url)
+        reason = reserved_by(await asyncio.shield(self._rules[site]), request.url)
         if reason is not None:
             raise OptedOutError(reason)
 

@@ -81,7 +81,7 @@ def read_page(
         mime: the media type without parameters; None where nothing says it.
         headers: those of the response. Plain text without a ``Content-Type`` is a file's, and must be UTF-8.
         name: what errors call the page; its address where None.
-        latest: a day (ISO 8601) after which the page cannot have been published: that of its retrieval. Today where None.
+        latest: a day (ISO 8601), that of the retrieval: a later date of publication is not believed. None believes all.
         max_bytes: the longest body that is read.
         max_characters: the longest text.
 

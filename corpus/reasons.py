@@ -22,10 +22,7 @@ def why(error: BaseException) -> str:
     if isinstance(error, exceptions.DownloadConnectionRefusedError):
         return "the connection was refused"
     if isinstance(error, exceptions.DownloadCancelledError):
-        limit = re.search(r"max size \((\d+)\)", words)
-        return (
-            f"the body has more than {int(limit[1]):,} bytes" if limit else "the body has more bytes than max_bytes allows"
-        )
+        return "the body has more bytes than max_bytes allows"
     if isinstance(error, exceptions.ResponseDataLossError):
         return "the body ended before the length that was announced"
     if isinstance(error, exceptions.UnsupportedURLSchemeError | exceptions.NotSupported):

@@ -107,6 +107,12 @@ class Cache(HttpCacheMiddleware):
 
     DOWNLOAD_EXCEPTIONS = ()  # type: ignore[assignment]
 
+    def process_request(self, request: Request) -> Request | Response | None:  # type: ignore[override]
+        """Look an address up, without the conditions that a redirect has brought along from another address."""
+        request.headers.pop(b"If-None-Match", None)
+        request.headers.pop(b"If-Modified-Since", None)
+        return super().process_request(request)
+
 
 class Freshness(RFC2616Policy):
     """The standard's rules of what is fresh, without the use of an older page when the server fails."""

@@ -137,7 +137,7 @@ def _metas(html: bytes) -> list[tuple[str, str]]:
     wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
     if not wide and not _META.search(head):  # most pages; PDFs too
         return []
-    from lxml import etree  # type: ignore[import-untyped]
+    from lxml import etree
 
     text = head.decode("utf-16", errors="replace").encode() if wide else head
     parser = etree.HTMLParser(encoding="utf-8" if wide else "iso-8859-1", huge_tree=False)

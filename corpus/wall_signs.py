@@ -147,7 +147,7 @@ GONE_PHRASE = Phrases(
     r"(?:page|article|story|file)",
     r"page (?:you requested )?(?:could not|cannot|can['’]t|couldn['’]t) be found",
     r"page (?:does not|doesn['’]t|no longer) exists?",
-    r"(?:page|article) (?:has been|was|may have been) (?:moved|removed|deleted)",
+    r"\bpage (?:has been|was|may have been) (?:moved|removed|deleted)",
     r"the requested url .{0,200}not found",
     r"page (?:que vous (?:cherchez|recherchez|avez demandée)|demandée).{0,60}(?:pas|plus|introuvable|déplacée)",
     r"página (?:que (?:busca|buscas|está buscando)|solicitada).{0,60}no",
@@ -209,7 +209,7 @@ PAY_PHRASE = Phrases(
     r"\b(?:continue|keep) reading[^.!?\n]{0,40}"
     r"\b(?:subscri\w+|sign(?:ing)? (?:in|up)|log(?:ging)? ?in|registering|account|trial)\b",
     r"(?:article|story|content|page|report) is (?:only |exclusively )?(?:available |reserved )?"
-    r"(?:only )?(?:for|to) (?:our |paying |registered )?(?:subscribers|members)",
+    r"(?:only )?(?:for|to) (?:(?:our |paying |registered )?subscribers|(?:paying |registered )members)",
     r"\b(?:subscribers?|members?)[- ]only (?:article|story|content)",
     r"(?:exclusive|only) (?:to|for) (?:our )?subscribers",
     r"\bto (?:read|unlock|access|view|see) (?:the |this )?"

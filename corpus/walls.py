@@ -18,6 +18,7 @@ SHORT = 250  # words; walls say less, and so do few articles
 _BRIEF = 60  # words: a paragraph. A page of so few needs less evidence
 _SCRAP = 25  # words: a sentence or two
 _STUB = 600  # words: the longest opening that a paywall lets through
+_LONGEST_APPEAL = 30  # words
 _CLOSE = 200  # characters: a line or two
 _LONGEST_LOOK = 12_000  # characters of a page's visible text that are looked at
 
@@ -51,7 +52,7 @@ class Sight:
 def may_be_wall(article: str, titles: tuple[str, ...], address: str) -> bool:
     """Tell cheaply whether it is worth looking for a wall: the article is not long, or title or address speak of consent."""
     return (
-        len(article) < 10 * _STUB
+        (len(article) < 10 * _STUB and article.count(" ") < _STUB)
         or _titled(titles, signs.CONSENT_TITLE)
         or signs.CONSENT_ADDRESS.search(address) is not None
     )
@@ -59,7 +60,8 @@ def may_be_wall(article: str, titles: tuple[str, ...], address: str) -> bool:
 
 def find_wall(sight: Sight) -> Wall | None:
     """Return the wall that a page is, or None where it may well be an article."""
-    words = count_words(sight.article)
+    spaces = sight.article.count(" ")
+    words = spaces if spaces >= SHORT else count_words(sight.article)  # near enough where there are many
     for rule in (_bot_check, _consent, _soft_404, _paywall, _other):
         wall = rule(sight, words)
         if wall is not None:
@@ -148,7 +150,10 @@ def _paywall(sight: Sight, words: int) -> Wall | None:
 
 
 def _follows(phrase: signs.Found, sight: Sight, body: list[str]) -> bool:
-    """Tell whether an appeal to subscribe stands right below the article's last words."""
+    """Tell whether an appeal to subscribe, no longer paragraph, stands right below the article's last words."""
+    line = sight.visible[sight.visible.rfind("\n", 0, phrase.start) + 1 :].partition("\n")[0]
+    if count_words(line) > _LONGEST_APPEAL:
+        return False
     if not body:
         return True
     last = " ".join(body[-1].split())[-40:]

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 from corpus.sources import NETWORK, Project, Source
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime.datetime]
 _BATCH = 16  # pages a worker takes at a time: long enough to outweigh the journey between processes
 _INLINE = 24  # so few pages are done sooner than a second process starts
+
+
+class Judging(Protocol):
+    """What judges batches of snapshots, each with the one that holds its payload; it can be sent to another process."""
+
+    def judge(self, snapshots: Sequence[tuple[Snapshot, Snapshot | None]]) -> list[Judged]:
+        """Return what became of each, in the order given."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +301,7 @@ def _ingest(store: Store, judge: Judge, run: Run, sources: Sequence[str], jobs: 
 
 
 def _unknown(store: Store, run: Run, sources: Sequence[str], progress: Progress) -> Iterator[Snapshot]:
-    """Yield pending snapshots but those which repeat the payload that a document was made of: they are noted as unchanged."""
+    """Yield pending snapshots but those that repeat the payload of a stored document: they are noted as unchanged."""
     for snapshot in store.pending(run.id, sources):
         if snapshot.refers_to is not None and store.touch(snapshot, run.id):
             progress.advance("judged")
@@ -303,7 +310,7 @@ def _unknown(store: Store, run: Run, sources: Sequence[str], progress: Progress)
 
 
 def judged_in_order(
-    judge: Judge, snapshots: Iterable[Snapshot], jobs: int, find: Callable[[str], Snapshot | None]
+    judge: Judging, snapshots: Iterable[Snapshot], jobs: int, find: Callable[[str], Snapshot | None]
 ) -> Iterator[Judged]:
     """Yield what the judge says of each snapshot, in the order given, by several processes where that is worth while.
 

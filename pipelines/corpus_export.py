@@ -1,4 +1,4 @@
-"""Export of a workspace's corpus: documents, statements and locations as JSON Lines and Parquet, in pieces, in one fixed order."""
+"""Export of a workspace's corpus: documents, statements and locations as JSON Lines and Parquet, in one fixed order."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from corpus.extract import MAX_CHARACTERS, read_document
 from corpus.identity import canonical_url, digest, document_id
 from corpus.records import Document, Prediction, Statement
 from corpus.segment import segment
+from corpus.voice import attribute
 from models.passage import Judge, Judgement, Passage
 from pipelines import manifest as manifests
 from pipelines.folder import FORMATS, check_folder, clear_folder, take_folder, write_rows
@@ -262,7 +263,7 @@ def _file_items(source: Source, tally: _Tally) -> Iterator[_Item]:
 def _document_items(document: Document, columns: Mapping[str, object], tally: _Tally) -> Iterator[_Item]:
     segmentation = segment(document)
     tally.clutter.update(segmentation.counts)
-    for s in segmentation.statements:
+    for s in attribute(segmentation):
         place = {"id": s.id, "document_id": document.id, "start": s.start, "end": s.end, "voice": s.voice}
         if len(s.text) > MAX_STATEMENT:  # a text without stops, such as a table or a listing
             reason = f"text is longer than {MAX_STATEMENT:,} characters"

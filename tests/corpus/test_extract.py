@@ -10,7 +10,6 @@ import pytest
 from corpus import extract
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 from corpus.extract import document_paths, read_document
-from corpus.pdf import joined_pages
 from corpus.segment import segment
 
 DATA = Path(__file__).parent / "data"
@@ -120,22 +119,6 @@ def test_a_pdf_of_two_pages_has_its_wrapped_lines_joined_and_its_pages_apart(tmp
 def test_a_sentence_that_runs_over_a_page_is_joined(tmp_path: Path) -> None:
     document = read_document(put(tmp_path, "a.pdf", pdf(["The envoys met in"], ["the old customs house."])))
     assert document.text == "The envoys met in the old customs house."
-
-
-@pytest.mark.parametrize(
-    ("lines", "text"),
-    [
-        pytest.param(
-            ["the negotia-", "tion, a negotiation of years"], "the negotiation, a negotiation of years", id="plain"
-        ),
-        pytest.param(["the nego\u00ad", "tiation"], "the negotiation", id="soft hyphen"),
-        pytest.param(["across cross-", "border lines"], "across cross-border lines", id="never seen in one piece"),
-        pytest.param(["a co-", "op and coop, co-op"], "a co-op and coop, co-op", id="seen with its hyphen"),
-        pytest.param(["the dash -", "and more"], "the dash - and more", id="a dash"),
-    ],
-)
-def test_hyphenation_is_undone_only_where_it_is_plain(lines: list[str], text: str) -> None:
-    assert joined_pages(["\n".join(lines)])[0] == text
 
 
 @pytest.mark.parametrize("title", ["untitled", "(anonymous)", "Microsoft Word - draft7", "notes.docx", " "])

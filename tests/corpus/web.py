@@ -261,6 +261,8 @@ def troubled() -> dict[str, Answer]:
         # Pages
         "/etag": conditional(article("an entity tag"), etag='"v1"'),
         "/modified": conditional(article("a date of change"), changed=CHANGED),
+        "/moves": then(conditional(article("a move"), changed=CHANGED), redirect("/moved")),
+        "/moved": conditional(article("a move"), changed=CHANGED),
         "/fresh": page(article("freshness"), Cache_Control="max-age=3600", Date=formatdate(usegmt=True)),
         "/packed": page(gzip.compress(article("packing").encode()), Content_Encoding="gzip"),
         "/forbidden/page": page(article("what robots.txt forbids")),
