@@ -8,7 +8,7 @@ Three questions, each answered by a ratio within one run:
 - *extraction*: pages a second of our extraction (read the snapshot, tell walls from texts, extract, detect the language) and
   of the whole ingest (judge, cut into statements, name holders, sign for near-copies as well) against a loop over
   ``trafilatura.bare_extraction`` with the same options, by one process and by two;
-- *store and near-copies*: seconds a document while the corpus grows; n log n would multiply it by log n / log m;
+- *store and near-copies*: processor time a document while the corpus grows; n log n would multiply it by log n / log m;
 - *memory*: the peak of the collecting process at each size.
 
 One page in ten is a light edit of an earlier one, one in fifty the same text at another address.
@@ -297,7 +297,7 @@ def collecting(size: int, seed: int) -> dict[str, float]:
 
 
 def storing(size: int, seed: int) -> dict[str, float]:
-    """Put so many documents into a new store; return milliseconds a document in the last tenth of them, and memory in MB."""
+    """Put so many documents into a new store; return processor milliseconds a document, also of the last tenth; memory in MB."""
     from corpus.identity import document_id
     from corpus.records import Document
     from corpus.segment import segment
@@ -310,7 +310,7 @@ def storing(size: int, seed: int) -> dict[str, float]:
             text = "\n".join(paragraphs)
             document = Document(id=document_id(url, text), url=url, text=text)
             statements, mark = segment(document).statements, signature(text)
-            begun = time.perf_counter()
+            begun = time.process_time()
             store.put_document(
                 document,
                 statements,
@@ -320,9 +320,9 @@ def storing(size: int, seed: int) -> dict[str, float]:
                 outcome=Outcome(run="r", source="s", url=url, outcome="new"),
                 signature=mark,
             )
-            spent += time.perf_counter() - begun
+            spent += time.process_time() - begun
             if i >= size * 9 // 10:
-                last += time.perf_counter() - begun
+                last += time.process_time() - begun
         stories = store.stats().stories
     tail = size - size * 9 // 10
     return {

@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import TreatyStanceError, UsageError
+from corpus.errors import TreatyStanceError
 from corpus.runs import Run
-from corpus.sources import NETWORK, PROJECT, Fetching, Project, Source
+from corpus.sources import NETWORK, Fetching, Project, Source
 
 _GRACE = 10.0  # seconds in which the child closes its files before it is killed
 _HOSTS = 32  # requests under way at once, waiting ones among them
@@ -87,11 +87,7 @@ def fetch(
         TreatyStanceError: when the child process fails as a whole.
     """
     chosen = [source for source in sources if source.type in NETWORK]
-    if chosen and project.fetching.contact is None:
-        raise UsageError(
-            f"{project.root / PROJECT}: expected a contact in [fetching], which stands in the user agent, found none; "
-            "set it before asking other people's servers"
-        )
+    project.check_contact(tuple(chosen))
     fetched = Fetched()
     for private in (False, True):
         group = tuple(source for source in chosen if source.private == private)

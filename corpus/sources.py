@@ -162,6 +162,19 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         """The database's address, as SQLAlchemy takes it."""
         return self.store.url or f"sqlite:///{(self.root / 'corpus.db').as_posix()}"
 
+    def check_contact(self, sources: tuple[Source, ...]) -> None:
+        """Make sure that whoever runs a server can tell who asks.
+
+        Raises:
+            UsageError: when one of the sources is fetched over the network and no contact is set.
+        """
+        asking = next((s.name for s in sources if s.type in NETWORK), None)
+        if asking is not None and self.fetching.contact is None:
+            raise UsageError(
+                f"{self.root / PROJECT}: expected a contact in [fetching], which stands in the user agent, found none while "
+                f"{asking!r} is to be fetched; set it before asking other people's servers"
+            )
+
     def chosen(self, names: tuple[str, ...] | list[str]) -> tuple[Source, ...]:
         """Return the sources of these names in the file's order; all of them for no names.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -13,7 +12,7 @@ import click
 
 from pipelines.cli_annotate import annotate
 from pipelines.cli_collect import collect, corpus, init
-from pipelines.terminal import FOLDER, F, TrainingBar, now, quiet_option, say_to, set_threads, today
+from pipelines.terminal import FOLDER, F, TrainingBar, hush_extractors, now, quiet_option, say_to, set_threads, today
 
 if TYPE_CHECKING:
     from models.training import Recipe
@@ -308,7 +307,7 @@ def _hush_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its remarks on odd PDFs would stand beside our one sentence
+    hush_extractors()
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:

@@ -56,8 +56,8 @@ def collect(
     Example: treaty-stance collect --workspace hanoi
     """
     from corpus.sources import load_project
+    from pipelines.collect import KEPT, rebuild
     from pipelines.collect import collect as run
-    from pipelines.collect import rebuild
 
     if from_snapshots and sources:
         raise click.UsageError("--from-snapshots makes the whole corpus anew; name no sources with it")
@@ -68,10 +68,11 @@ def collect(
         else:
             result = run(project, sources, clock=_clock, keep_all=keep_all, jobs=jobs, progress=progress)
     say = say_to(quiet)
-    say("\n".join(_table(result)))
+    say("\n".join(_table(result)) if result.counts else "no address was found; put files into the inbox, or name a source")
     for name, n in result.beyond.items():
         say(f"{name}: {n} more addresses were listed than [fetching] max_pages lets in; the next run takes them up")
-    say(f"Addresses that gave no document, with reasons: {result.manifest}")
+    if any(outcome not in KEPT for counts in result.counts.values() for outcome in counts):
+        say(f"Addresses that gave no document, with reasons: {result.manifest}")
     for name, reason in result.failed.items():
         click.echo(f"Error: source {name!r} failed as a whole: {reason}", err=True)
     if result.failed:

@@ -19,6 +19,7 @@ from corpus.errors import RecordError, TreatyStanceError, UsageError
 from corpus.sources import NETWORK, Project, Source
 from pipelines.manifest import describe_file, write_manifest
 from pipelines.runlock import RunLock, free_runs
+from pipelines.terminal import hush_extractors
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from corpus.store import Outcome, Run, Store
 
 Clock = Callable[[], datetime.datetime]
+KEPT = ("new", "unchanged", "revised", "copy")
+"""Outcomes of an address that has a document."""
+
 _BATCH = 16  # pages a worker takes at a time: long enough to outweigh the journey between processes
 _INLINE = 24  # so few pages are done sooner than a second process starts
 
@@ -94,6 +98,7 @@ def collect(
     sources = project.chosen(list(names))
     if not sources:
         raise UsageError(f"{project.root}: expected a source in project.toml, found none; its comments show examples")
+    project.check_contact(sources)
     progress = progress or Progress()
     project.snapshots.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(Store.open(project.store_url)) as store:
@@ -351,6 +356,7 @@ def _end_with_parent() -> None:
     import multiprocessing
     import threading
 
+    hush_extractors()
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -408,7 +414,6 @@ def _write(
     outcomes: Sequence[Outcome],
 ) -> Path:
     """Write the run's manifest below `runs/`, and the same as the workspace's `manifest.json`: the latest run's."""
-    kept = ("new", "unchanged", "revised", "copy")
     sections: dict[str, Any] = {
         "run": run,
         "counts": counts,
@@ -417,7 +422,7 @@ def _write(
         "not_kept": [
             {"source": o.source, "url": o.url, "outcome": o.outcome, "reason": o.reason}
             for o in outcomes
-            if o.outcome not in kept
+            if o.outcome not in KEPT
         ],
     }
     inputs = [describe_file(project.root / "project.toml", name="project.toml")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import RecordError
 from corpus.identity import canonical_url
+from corpus.segment import segment
 from pipelines.corpus_export import page_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def document_lines(store: Store, name: str) -> list[str]:
     ]
     if snapshot is not None:
         lines.append(f"snapshot    {snapshot.id}, {snapshot.file}, byte {snapshot.offset}, {snapshot.length} bytes")
+        lines.append(f"fetched     {snapshot.url}")
     others = [d for d in store.siblings(document) if d != document.id]
     if others:
         lines += ["", f"the same story or address: {', '.join(others)}"]
@@ -80,6 +82,10 @@ def document_lines(store: Store, name: str) -> list[str]:
     lines += ["", "statements"]
     for s in store.statements(document.id):
         lines += [f"  {_where(document, s)}", f"    {' '.join(s.text.split())}"]
+    clutter = segment(document).clutter
+    if clutter:
+        lines += ["", "passed over"]
+        lines += [f"  {piece.start}-{piece.end}, {piece.kind}: {' '.join(piece.text.split())}" for piece in clutter]
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,12 @@ class TrainingBar:
                 f"    epoch {row['epoch']:.0f}: loss {row['loss']:.2f}; development stance macro-F1 "
                 f"{row['stance_macro_f1']:.2f}, concern macro-F1 {row['concern_macro_f1']:.2f}"
             )
+
+
+def hush_extractors() -> None:
+    """Keep extraction libraries from remarks on odd pages: they would stand beside our one sentence."""
+    for name in ("pypdf", "trafilatura", "htmldate"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def set_threads(threads: int | None) -> None:
