@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes that train side by side, a share of the cores each")
     parser.add_argument("--variant", help="of `variants.py`, beyond what the recipe offers")
+    parser.add_argument("--threads", type=int, help="of each process; default: the cores, shared out")
     parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
     parser.add_argument("--teacher", type=Path, action="append", default=[], help="bundle to learn from (--development)")
     parser.add_argument("--warm-start", type=Path, action="append", default=[], help="outside data first (--development)")
@@ -78,6 +79,7 @@ def _cross_validated(arguments: argparse.Namespace) -> Row:
         turns=arguments.turns,
         prepare=_variant(arguments.variant),
         jobs=arguments.jobs,
+        threads=arguments.threads,
         say=print,
     )
     return (

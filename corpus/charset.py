@@ -122,7 +122,13 @@ def _undoubled(text: str) -> str:
 
     It is plain only where every character outside ASCII belongs to such a pair, and there are three at least.
     """
-    if text.isascii() or len(_DOUBLED.findall(text)) < 3:
+    try:
+        text.encode("ascii")
+        return text
+    except UnicodeEncodeError as error:  # the quickest way to the first sign outside ASCII, which settles most pages
+        if not _DOUBLED.match(text, error.start):
+            return text
+    if len(_DOUBLED.findall(text)) < 3:
         return text
     try:
         return text.translate(_TO_LATIN).encode("latin-1").decode("utf-8")
