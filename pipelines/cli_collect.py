@@ -70,7 +70,7 @@ def collect(
     say = say_to(quiet)
     say("\n".join(_table(result)) if result.counts else "no address was found; put files into the inbox, or name a source")
     for name, n in result.beyond.items():
-        say(f"{name}: {n} more addresses were listed than [fetching] max_pages lets in; the next run takes them up")
+        say(f"{name}: at least {n} addresses more were listed than [fetching] max_pages lets in; raise it to fetch them")
     if any(outcome not in KEPT for counts in result.counts.values() for outcome in counts):
         say(f"Addresses that gave no document, with reasons: {result.manifest}")
     for name, reason in result.failed.items():
