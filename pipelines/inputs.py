@@ -32,7 +32,7 @@ _COMPRESSED_SUFFIXES = frozenset({".gz", ".zst", ".zstd"})
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET_MAGIC = b"PAR1"
 _FIELD_LIMIT = 1 << 30  # the csv module refuses fields above 131,072 characters, which a document may well have
-_FORMS = "expected a table (.jsonl, .csv, .parquet), a document (.txt, .html, .pdf), a folder of documents or -"
+_FORMS = "expected a table (.jsonl, .csv, .parquet), a document (.txt, .html, .pdf), a folder of documents, a WARC or -"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,15 @@ class Source:
     """
 
     name: str
-    kind: Literal["table", "document"]
+    kind: Literal["table", "document", "archive"]
     path: Path | None = None
     data: bytes | None = None
     root: Path | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is, for messages."""
+        return "an archive" if self.kind == "archive" else f"a {self.kind}"
 
     def open(self) -> BinaryIO:
         """Open the bytes as they are.
@@ -109,8 +114,8 @@ def read_rows(inputs: Sequence[str], *, stdin: BinaryIO | None = None, longest: 
         RecordError: for a file of a wrong form, naming file and line. Rows before that line may have been yielded.
     """
     for source in find_sources(inputs, stdin=stdin)[0]:
-        if source.kind == "document":
-            raise UsageError(f"{source.name}: expected a table with one text a row, found a document; segment it first")
+        if source.kind != "table":
+            raise UsageError(f"{source.name}: expected a table with one text a row, found {source.what}; segment it first")
         yield from read_table(source, longest=longest, ignored=set())
 
 
@@ -138,8 +143,6 @@ def _file_source(name: str, path: Path) -> Source:
     suffixes = [s.lower() for s in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] in _COMPRESSED_SUFFIXES
     suffix = (suffixes[-2:-1] if packed else suffixes[-1:]) or [""]
-    if suffix[0] == ".warc":
-        raise UsageError(f"{name}: WARC archives cannot be labelled yet; {_FORMS}")
     if suffix[0] in _DOCUMENT_SUFFIXES and packed:
         raise UsageError(f"{name}: expected a document as it is, found a compressed one; unpack it first")
     if not path.exists():
@@ -148,6 +151,8 @@ def _file_source(name: str, path: Path) -> Source:
         return Source(name=shown(path), kind="table", data=path.read_bytes())
     if not path.is_file():
         raise UsageError(f"{name}: neither a file nor a folder; {_FORMS}")
+    if suffix[0] == ".warc":
+        return Source(name=shown(path), kind="archive", path=path)
     if suffix[0] in _DOCUMENT_SUFFIXES:
         return Source(name=shown(path), kind="document", path=path, root=path.parent)
     return Source(name=shown(path), kind="table", path=path)
@@ -183,7 +188,7 @@ def _form(source: Source, stream: BinaryIO) -> Literal["jsonl", "csv", "parquet"
     if head.startswith(_PARQUET_MAGIC):
         return "parquet"
     if head.startswith(b"WARC/"):
-        raise UsageError(f"{source.name}: WARC archives cannot be labelled yet; {_FORMS}")
+        raise UsageError(f"{source.name}: expected a table, found a WARC archive; give its name the suffix .warc")
     if head.startswith(b"%PDF-"):
         raise UsageError(f"{source.name}: expected a table, found a PDF document; give its name the suffix .pdf")
     suffixes = {s.lower() for s in Path(source.name).suffixes}

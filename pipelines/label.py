@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -15,18 +15,14 @@ from tqdm import tqdm
 
 from annotation.codebook import Codebook
 from corpus.errors import BundleError, CodebookError, RecordError, UsageError
-from corpus.extract import MAX_CHARACTERS, read_document
-from corpus.identity import canonical_url, digest, document_id
-from corpus.records import Document, Prediction, Statement
-from corpus.segment import segment
-from corpus.voice import attribute
+from corpus.records import Prediction
 from models.passage import Judge, Judgement, Passage
 from pipelines import manifest as manifests
 from pipelines.folder import FORMATS, check_folder, clear_folder, take_folder, write_rows
 from pipelines.holders import name_holders
-from pipelines.inputs import MAX_STATEMENT, Source, find_sources, read_table, shown
+from pipelines.inputs import Source, find_sources
+from pipelines.items import Item, Tally, read_items
 from pipelines.queue import Abstention, Queue, abstain, write_queue
-from pipelines.rows import InputRow
 from pipelines.shares import millionths as _millionths
 
 COMMAND = "label"
@@ -57,30 +53,6 @@ class LabelResult:
     files: tuple[Path, ...]
     manifest: Path
     queue: Queue | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A row of the output before it is judged: its input columns, the context for the judge, or why it is invalid.
-
-    ``speaker`` is the name that a lead-in above the statement gives, ``whole`` the text of the document it was cut from
-    and ``source`` the records of both.
-    """
-
-    columns: dict[str, object]
-    before: str = ""
-    reason: str | None = None
-    speaker: str | None = None
-    whole: str = ""
-    source: tuple[Statement, Document] | None = None
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What is counted while reading."""
-
-    clutter: Counter[str] = field(default_factory=Counter)
-    ignored: set[str] = field(default_factory=set)
 
 
 def label(
@@ -115,9 +87,10 @@ def label(
     _check_options(options)
     sources, skipped = find_sources(inputs, stdin=stdin)
     for source in sources:
-        if source.kind == "document" and options.unit == "statement":
+        if source.kind != "table" and options.unit == "statement":
             raise UsageError(
-                f"{source.name}: expected a table with one statement a row for the unit 'statement', found a document; "
+                f"{source.name}: expected a table with one statement a row for the unit 'statement', "
+                f"found {source.what}; "
                 "leave the unit out or put the statements into a table"
             )
     read = [_describe(source) for source in sources]
@@ -127,8 +100,8 @@ def label(
         settings, place = settings | asked.settings(), asked.place(output)
     job = {"model_id": judge.model_id, "codebook_id": judge.codebook.id, "options": settings}
     check_folder(output, {"command": COMMAND, "inputs": read, **job})
-    tally = _Tally()
-    items = list(_items(sources, options.unit, tally))
+    tally = Tally()
+    items = list(read_items(sources, options.unit, tally))
     if not items:
         raise RecordError(f"{', '.join(inputs)}: expected one row or more, found a header without rows; check the input")
     take_folder(output)
@@ -158,7 +131,7 @@ def label(
         **(asked.sections(queue, counts) if asked and queue else {}),
         reasons=reasons,
         clutter=dict(sorted(tally.clutter.items())),
-        skipped=list(skipped),
+        skipped=[*skipped, *(f"{name}: {n} records that are no pages" for name, n in tally.passed_over.items())],
         ignored_columns=sorted(tally.ignored),
         outputs=[manifests.describe_output(path, folder=output, rows=n) for path, n in written],
     )
@@ -190,95 +163,7 @@ def _describe(source: Source) -> dict[str, object]:
     return manifests.describe_file(source.path, name=source.name)
 
 
-def _items(sources: Sequence[Source], unit: str | None, tally: _Tally) -> Iterator[_Item]:
-    for source in sources:
-        if source.kind == "document":
-            yield from _file_items(source, tally)
-        elif unit == "document":
-            for row in read_table(source, longest=MAX_CHARACTERS, ignored=tally.ignored):
-                yield from _document_row_items(row, tally)
-        else:
-            for row in read_table(source, longest=MAX_STATEMENT, ignored=tally.ignored):
-                yield _statement_item(row)
-
-
-def _statement_item(row: InputRow) -> _Item:
-    """Make an item of a row that is one statement.
-
-    Without an id of its own the row is named by a hash of its content. Rows of one address belong to one document;
-    a row without an address is a document by itself.
-    """
-    columns = _input_columns(row)
-    if row.text is None:
-        return _Item(columns, reason=row.reason)
-    if row.id is None:
-        parts = (row.text, row.url, row.title, row.published, row.publisher, row.holder, row.holder_type)
-        columns["id"] = digest(*(part or "" for part in parts))
-    columns["document_id"] = digest(canonical_url(row.url)) if row.url else document_id("", row.text)
-    return _Item({**columns, "start": 0, "end": len(row.text), "text": row.text})
-
-
-def _input_columns(row: InputRow) -> dict[str, object]:
-    names = ("id", "title", "published", "publisher", "url", "holder", "holder_type")
-    return {name: getattr(row, name) for name in names}
-
-
-def _document_row_items(row: InputRow, tally: _Tally) -> Iterator[_Item]:
-    """Cut a row that is a document. Without an address it is named by its id, or by its content."""
-    columns = _input_columns(row)
-    if row.text is None:
-        yield _Item(columns, reason=row.reason)
-        return
-    url = row.url or f"row:{row.id or digest(row.text, row.title or '', row.published or '', row.publisher or '')}"
-    document = Document(
-        id=document_id(url, row.text),
-        url=url,
-        text=row.text,
-        title=row.title,
-        published=row.published,
-        publisher=row.publisher,
-    )
-    yield from _document_items(document, columns, tally)
-
-
-def _file_items(source: Source, tally: _Tally) -> Iterator[_Item]:
-    path = source.path
-    assert path is not None  # noqa: S101 - documents always come from files
-    root = source.root or path.parent
-    try:
-        document = read_document(path, root=root)
-    except (RecordError, UnicodeEncodeError) as error:
-        reason = str(error).removeprefix(str(path)).lstrip(":, ")
-        if isinstance(error, UnicodeEncodeError):  # what some PDF files give for an emoji
-            reason = "text has half of a surrogate pair, which is no character"
-        yield _Item({"url": f"file:{shown(path.relative_to(root))}"}, reason=reason)
-        return
-    columns: dict[str, object] = {}
-    for name in ("title", "published", "publisher", "url"):
-        value = getattr(document, name)
-        columns[name] = None if value is None else value.encode("utf-8", "replace").decode("utf-8")
-    yield from _document_items(document, columns, tally)
-
-
-def _document_items(document: Document, columns: Mapping[str, object], tally: _Tally) -> Iterator[_Item]:
-    segmentation = segment(document)
-    tally.clutter.update(segmentation.counts)
-    for s in attribute(segmentation):
-        place = {"id": s.id, "document_id": document.id, "start": s.start, "end": s.end, "voice": s.voice}
-        if len(s.text) > MAX_STATEMENT:  # a text without stops, such as a table or a listing
-            reason = f"text is longer than {MAX_STATEMENT:,} characters"
-            yield _Item({**columns, **place}, reason=reason, whole=document.text)
-        else:
-            speaker = segmentation.attributions.get(s.id)
-            columns_of = {**columns, **place, "text": s.text}
-            yield _Item(columns_of, before=s.before, speaker=speaker, whole=document.text, source=(s, document))
-    if not segmentation.statements:
-        yield _Item(
-            {**columns, "document_id": document.id}, reason="document has no statement, only headings and page furniture"
-        )
-
-
-def _rows(items: Sequence[_Item], judge: Judge, options: LabelOptions) -> list[dict[str, object]]:
+def _rows(items: Sequence[Item], judge: Judge, options: LabelOptions) -> list[dict[str, object]]:
     """Return the output's rows in the items' order."""
     fixed = {"model_id": judge.model_id, "codebook_version": judge.codebook.id}
     rows = [
@@ -304,12 +189,12 @@ def _rows(items: Sequence[_Item], judge: Judge, options: LabelOptions) -> list[d
     return name_holders(rows, [item.whole for item in items], found, nobody=judge.codebook.nobody)
 
 
-def _passage(item: _Item) -> Passage:
+def _passage(item: Item) -> Passage:
     title = item.columns.get("title")
     return Passage(text=str(item.columns["text"]), title=None if title is None else str(title), before=item.before)
 
 
-def _labels(item: _Item, judgement: Judgement, judge: Judge) -> dict[str, object]:
+def _labels(item: Item, judgement: Judgement, judge: Judge) -> dict[str, object]:
     """Return the label columns of one row.
 
     A holder that the input names goes before the one that was found; where the statement takes a position and names
@@ -339,7 +224,7 @@ def _takes_position(stance: str, codebook: Codebook) -> bool:
     return any(s.id == stance and s.polarity != "neutral" for s in codebook.stances)
 
 
-def _holder_type(item: _Item, judge: Judge) -> str | None:
+def _holder_type(item: Item, judge: Judge) -> str | None:
     """Return the holder type that the input gives, if the codebook has it; others are counted in the manifest."""
     given = item.columns.get("holder_type")
     return given if isinstance(given, str) and given in judge.codebook.holder_type_ids else None
@@ -378,12 +263,12 @@ def _prediction(identity: str, text: str, judgement: Judgement, judge: Judge) ->
         ) from error
 
 
-def _reasons(items: Sequence[_Item]) -> dict[str, int]:
+def _reasons(items: Sequence[Item]) -> dict[str, int]:
     """Count the reasons in the order of their first row; numbers are left out, so that like reasons stand together."""
     return dict(Counter(re.sub(r"(?<![\w-])\d[\d.,]*", "…", item.reason) for item in items if item.reason is not None))
 
 
-def _counts(items: Sequence[_Item], rows: Sequence[Mapping[str, object]], judge: Judge) -> dict[str, int]:
+def _counts(items: Sequence[Item], rows: Sequence[Mapping[str, object]], judge: Judge) -> dict[str, int]:
     ok = [row for row in rows if row["status"] == "ok"]
     ids = [row["id"] for row in rows if row.get("id") is not None]
     types = [item.columns.get("holder_type") for item in items]

@@ -300,11 +300,12 @@ def test_a_parquet_file_torn_in_the_middle_is_refused(tmp_path: Path) -> None:
         ("absent.jsonl", "no such file or folder"),
         ("a.txt/absent.csv", "no such file or folder"),
         ("x" * 300, "expected a file that can be read, but File name too long"),
-        ("crawl.warc.gz", "WARC archives cannot be labelled yet"),
+        ("crawl.warc.gz", "no such file or folder"),
+        ("one.warc", "found an archive; segment it first"),
         ("page.html.gz", "unpack it first"),
         ("empty-folder", "expected a folder with .txt, .html or .pdf documents, found 0 files of other kinds"),
         ("scan", "found a PDF document; give its name the suffix .pdf"),
-        ("archive", "WARC archives cannot be labelled yet"),
+        ("archive", "found a WARC archive; give its name the suffix .warc"),
         ("a.txt", "found a document; segment it first"),
     ],
 )
@@ -313,6 +314,7 @@ def test_what_cannot_be_meant_is_refused_as_wrong_usage(tmp_path: Path, name: st
     (tmp_path / "empty-folder").mkdir()
     (tmp_path / "scan").write_bytes(b"%PDF-1.7\n")
     (tmp_path / "archive").write_bytes(b"WARC/1.1\r\n")
+    (tmp_path / "one.warc").write_bytes(b"WARC/1.1\r\n")
     with pytest.raises(UsageError, match=words):
         list(read_rows([str(tmp_path / name)]))
 

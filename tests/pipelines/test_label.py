@@ -444,7 +444,7 @@ def test_half_a_character_in_a_document_stops_nothing(
         return Document(id=document_id("file:a.pdf", text), url="file:a.pdf", text=text, title=title)
 
     (tmp_path / "a.pdf").write_bytes(b"%PDF-")
-    monkeypatch.setattr("pipelines.label.read_document", read)
+    monkeypatch.setattr("pipelines.items.read_document", read)
     run([str(tmp_path / "a.pdf"), write(tmp_path / "in.jsonl", ROWS)], tmp_path / "out")
     first = table(tmp_path / "out")[0]
     assert (first["reason"], first["title"]) in {
@@ -511,7 +511,6 @@ def test_the_judge_sees_title_and_preceding_text_as_context(tmp_path: Path) -> N
         ("in.csv", b"text\n", RecordError),
         ("in.parquet", b"PAR1 and then nothing", RecordError),
         ("absent.jsonl", None, UsageError),
-        ("in.warc", b"WARC/1.1", UsageError),
     ],
 )
 def test_a_bad_file_stops_the_job_before_anything_is_judged_or_written(
