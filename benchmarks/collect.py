@@ -228,7 +228,7 @@ def extraction(pages: int, seed: int) -> dict[str, float]:
     from corpus.ingest import Judge
     from corpus.snapshot import SnapshotWriter
     from corpus.sources import Source
-    from pipelines.collect import judged_in_order
+    from pipelines.judging import judged_in_order
 
     dates = {"original_date": True, "extensive_search": False}  # as we call it
     made = [(url, page(url, paragraphs)) for url, paragraphs in texts(pages, seed)]

@@ -13,17 +13,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 from corpus.sources import NETWORK, Project, Source
+from pipelines.judging import judged_in_order
 from pipelines.manifest import describe_file, write_manifest
 from pipelines.runlock import RunLock, free_runs
-from pipelines.terminal import hush_extractors
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from corpus.ingest import Judge, Judged
     from corpus.snapshot import Snapshot
     from corpus.store import Outcome, Run, Store
@@ -31,16 +29,6 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime.datetime]
 KEPT = ("new", "unchanged", "revised", "copy")
 """Outcomes of an address that has a document."""
-
-_BATCH = 16  # pages a worker takes at a time: long enough to outweigh the journey between processes
-_INLINE = 24  # so few pages are done sooner than a second process starts
-
-
-class Judging(Protocol):
-    """What judges batches of snapshots, each with the one that holds its payload; it can be sent to another process."""
-
-    def judge(self, snapshots: Sequence[tuple[Snapshot, Snapshot | None]]) -> list[Judged]:
-        """Return what became of each, in the order given."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +136,7 @@ def rebuild(
         order = {s.name: i for i, s in enumerate(project.sources)}
         judge = _judge(project, keep_all)
         counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        dropped: list[Outcome] = []
         last = ""
         for last in sorted(runs, key=lambda r: (kept[r].started if r in kept else runs[r][0], r)):
             started, names = runs[last]
@@ -155,12 +144,13 @@ def rebuild(
             store.start_run(kept.get(last) or Run(id=last, started=started, sources=tuple(names)))
             _ingest(store, judge, Run(id=last, started=started), names, jobs, progress)
             store.finish_run(last, (kept[last].finished if last in kept else None) or _iso(clock))
+            dropped += [o for o in store.outcomes(last) if o.outcome not in KEPT]
             for source, found in store.counts(last).items():
                 counts.update({(source, outcome): n for outcome, n in found.items()})
         by_source: dict[str, dict[str, int]] = {}
         for (source, outcome), n in counts.items():
             by_source.setdefault(source, {})[outcome] = n
-        path = _write(project, "collect --from-snapshots", _iso(clock), last, by_source, {}, {}, ())
+        path = _write(project, "collect --from-snapshots", _iso(clock), last, by_source, {}, {}, dropped)
         return Collected(last, by_source, {}, {}, path)
 
 
@@ -209,6 +199,8 @@ def _taken(project: Project, store: Store, sources: Sequence[Source], clock: Clo
     started = _iso(clock)
     base = started.replace("-", "").replace(":", "").replace("+0000", "Z")
     known = {r.id for r in store.runs()}
+    for done in (r.id for r in store.runs() if r.finished is not None):
+        RunLock(project.snapshots, done).drop()
     for number in range(1, 1000):
         name = base if number == 1 else f"{base}-{number}"
         lock = RunLock(project.snapshots, name)
@@ -312,60 +304,6 @@ def _unknown(store: Store, run: Run, sources: Sequence[str], progress: Progress)
             progress.advance("judged")
         else:
             yield snapshot
-
-
-def judged_in_order(
-    judge: Judging, snapshots: Iterable[Snapshot], jobs: int, find: Callable[[str], Snapshot | None]
-) -> Iterator[Judged]:
-    """Yield what the judge says of each snapshot, in the order given, by several processes where that is worth while.
-
-    Args:
-        judge: What to do with each.
-        snapshots: Read as far ahead as the processes need, so that memory stays flat.
-        jobs: Processes.
-        find: Looks up the snapshot that a repeated one refers to.
-    """
-    stream = ((s, find(s.refers_to) if s.refers_to else None) for s in snapshots)
-    head = list(_next(stream, _INLINE))
-    if jobs == 1 or len(head) < _INLINE:
-        while head:
-            yield from judge.judge(head)
-            head = list(_next(stream, _BATCH))
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting: collections.deque[Future[list[Judged]]] = collections.deque()
-        batch = head
-        while batch or waiting:
-            while batch and len(waiting) < 3 * jobs:
-                waiting.append(pool.submit(judge.judge, batch))
-                batch = list(_next(stream, _BATCH))
-            yield from waiting.popleft().result()
-
-
-def _next(stream: Iterator[Any], size: int) -> Iterator[Any]:
-    for _, item in zip(range(size), stream, strict=False):
-        yield item
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed: it would wait for work for ever."""
-    import multiprocessing
-    import threading
-
-    hush_extractors()
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _put(store: Store, run: Run, judged: Judged) -> None:

@@ -32,6 +32,10 @@ class RunLock:
         self._handle = handle
         return True
 
+    def drop(self) -> None:
+        """Remove the lock's file; for a run that has ended, which nobody will take up."""
+        self._path.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         """Take the lock.
 
