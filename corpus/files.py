@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from corpus.records import Record
 from corpus.schemas import arrow_schema
 
 R = TypeVar("R", bound=Record)
+
+_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 # What the decoder raises on bytes that are not JSON, or JSON nested deeper than the interpreter goes.
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -143,6 +146,27 @@ def write_parquet(path: Path, records: Iterable[Record], kind: type[Record]) -> 
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(kind)), temporary)
     return len(rows)
+
+
+def unpacked(stream: BinaryIO, *, name: str) -> BinaryIO:
+    """Return a stream as it is, or, where its first bytes show gzip or zstd, what it holds, unpacked into memory.
+
+    Raises:
+        RecordError: when the packing is broken; ``name`` is what it calls the stream.
+    """
+    head = stream.read(4)
+    stream.seek(0)
+    codec = next((c for magic, c in _CODECS.items() if head.startswith(magic)), None)
+    if codec is None:
+        return stream
+    import pyarrow as pa
+
+    with stream:
+        try:
+            return io.BytesIO(pa.CompressedInputStream(stream, codec).read())
+        except (OSError, pa.ArrowException) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+            raise RecordError(f"{name}: expected a whole {codec} file, but {said}; copy or make it again") from error
 
 
 def to_record(value: Any, kind: type[R], *, where: str) -> R:

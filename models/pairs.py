@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from corpus.errors import RecordError, UsageError
+from corpus.files import unpacked
 from corpus.identity import normalise
 
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _MOST_LABELS = 100  # more different words than that are no labels but a column of something else
 _WANTED = "expected an object with text, target and label"
 
@@ -136,7 +136,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _objects(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_plain(data, path), start=1):
+    for number, line in enumerate(unpacked(io.BytesIO(data), name=str(path)), start=1):
         if not line.strip():
             continue
         try:
@@ -146,19 +146,6 @@ def _objects(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise RecordError(f"{path}, line {number}: {_WANTED}, found {type(row).__name__}; mend the line or take it out")
         yield number, row
-
-
-def _plain(data: bytes, path: Path) -> BinaryIO:
-    codec = next((c for magic, c in _CODECS.items() if data.startswith(magic)), None)
-    if codec is None:
-        return io.BytesIO(data)
-    import pyarrow as pa
-
-    try:
-        return io.BytesIO(pa.CompressedInputStream(io.BytesIO(data), codec).read())
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise RecordError(f"{path}: expected a whole {codec} file, but {reason}; copy or make it again") from error
 
 
 def _pair(row: Mapping[str, Any]) -> Pair | str:

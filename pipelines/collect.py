@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from corpus.store import Outcome, Run, Store
 
 Clock = Callable[[], datetime.datetime]
+_NOTES = 500  # outcomes in one transaction
 KEPT = ("new", "unchanged", "revised", "copy")
 """Outcomes of an address that has a document."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells whoever watches: a line, and each page that was fetched (True) or judged (False)."""
+    """What a run tells whoever watches: a line, and of each page what was done with it (``fetched``, ``judged``)."""
 
     say: Callable[[str], object] = lambda line: None
     advance: Callable[[str], object] = lambda stage: None
@@ -54,6 +55,23 @@ class Collected:
 class _Acquired:
     failed: dict[str, str] = field(default_factory=dict)
     beyond: dict[str, int] = field(default_factory=dict)
+
+
+class _Notes:
+    """Outcomes on their way to the store, hundreds in one transaction: an archive has tens of thousands."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        self._waiting.append(outcome)
+        if len(self._waiting) >= _NOTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._store.add_outcomes(self._waiting)
+        self._waiting = []
 
 
 def collect(
@@ -235,7 +253,7 @@ def _acquire(
     from corpus.local import acquire_archives, acquire_files
     from corpus.snapshot import SnapshotWriter
 
-    acquired = _Acquired()
+    acquired, notes = _Acquired(), _Notes(store)
     local = [s for s in sources if s.type not in NETWORK]
     if local:
         with SnapshotWriter(
@@ -251,13 +269,14 @@ def _acquire(
                         run,
                         writer=writer,
                         register=store.add_snapshot,
-                        note=store.add_outcome,
+                        note=notes.add,
                         seen=store.fetched(run.id, source.name),
                         advance=lambda: progress.advance("fetched"),
                         **more,
                     )
                 except UsageError as error:  # a folder that is not there is this source's fault, not the run's
                     acquired.failed[source.name] = str(error)
+                notes.flush()
     network = [s for s in sources if s.type in NETWORK]
     if network:
         from corpus.crawl import fetch

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Literal
 
 from corpus.errors import RecordError, UsageError
 from corpus.extract import document_paths
+from corpus.files import unpacked
 from pipelines.rows import COLUMNS, InputRow, kind_of, to_row
 
 __all__ = ["MAX_STATEMENT", "STDIN", "InputRow", "Source", "find_sources", "read_rows", "read_table", "shown"]
@@ -29,7 +30,6 @@ STDIN = "-"
 _DOCUMENT_SUFFIXES = frozenset({".txt", ".md", ".html", ".htm", ".pdf"})
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _COMPRESSED_SUFFIXES = frozenset({".gz", ".zst", ".zstd"})
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET_MAGIC = b"PAR1"
 _FIELD_LIMIT = 1 << 30  # the csv module refuses fields above 131,072 characters, which a document may well have
 _FORMS = "expected a table (.jsonl, .csv, .parquet), a document (.txt, .html, .pdf), a folder of documents, a WARC or -"
@@ -128,7 +128,7 @@ def read_table(source: Source, *, longest: int, ignored: set[str]) -> Iterator[I
         UsageError: when the file cannot be read.
         RecordError: when it is empty, torn, not UTF-8, broken JSON at a line, or without a column ``text``.
     """
-    with _decompressed(source) as stream:
+    with unpacked(source.open(), name=source.name) as stream:
         form = _form(source, stream)
         rows = {"jsonl": _jsonl_rows, "csv": _csv_rows, "parquet": _parquet_rows}[form](source.name, stream)
         for where, values in rows:
@@ -156,25 +156,6 @@ def _file_source(name: str, path: Path) -> Source:
     if suffix[0] in _DOCUMENT_SUFFIXES:
         return Source(name=shown(path), kind="document", path=path, root=path.parent)
     return Source(name=shown(path), kind="table", path=path)
-
-
-def _decompressed(source: Source) -> BinaryIO:
-    """Open a source; what its first bytes show to be compressed is unpacked into memory, whatever its name is."""
-    stream = source.open()
-    head = stream.read(4)
-    stream.seek(0)
-    codec = next((c for magic, c in _CODECS.items() if head.startswith(magic)), None)
-    if codec is None:
-        return stream
-    import pyarrow as pa
-
-    with stream:
-        try:
-            return io.BytesIO(pa.CompressedInputStream(stream, codec).read())
-        except (OSError, pa.ArrowException) as error:
-            raise RecordError(
-                f"{source.name}: expected a whole {codec} file, but {_sentence(error)}; copy or make it again"
-            ) from error
 
 
 def _form(source: Source, stream: BinaryIO) -> Literal["jsonl", "csv", "parquet"]:
