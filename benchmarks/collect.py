@@ -26,7 +26,8 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -355,10 +356,10 @@ def _now() -> datetime.datetime:
     return datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def _alone(work: object, *arguments: object) -> dict[str, float]:
+def _alone(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
     """Do the work in a process of its own, so that its peak memory is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return dict(pool.apply(work, arguments))  # type: ignore[arg-type]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return dict(pool.submit(work, *arguments).result())
 
 
 def main() -> None:

@@ -48,14 +48,25 @@ def judged_in_order(
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting: collections.deque[Future[list[Judged]]] = collections.deque()
+    with ProcessPoolExecutor(jobs - 1, mp_context=context, initializer=_end_with_parent) as pool:
+        waiting: collections.deque[Future[list[Judged]] | list[Judged]] = collections.deque()
+        away = 0  # batches that are with another process
         batch = head
         while batch or waiting:
-            while batch and len(waiting) < 3 * jobs:
+            while batch and away < 2 * (jobs - 1):
                 waiting.append(pool.submit(judge.judge, batch))
+                away += 1
                 batch = list(_next(stream, _BATCH))
-            yield from waiting.popleft().result()
+            front = waiting[0]
+            if batch and len(waiting) < 4 * jobs and not isinstance(front, list) and not front.done():
+                waiting.append(judge.judge(batch))  # this process does its share rather than wait
+                batch = list(_next(stream, _BATCH))
+                continue
+            waiting.popleft()
+            if not isinstance(front, list):
+                away -= 1
+                front = front.result()
+            yield from front
 
 
 def _next(stream: Iterator[Any], size: int) -> Iterator[Any]:
