@@ -126,6 +126,7 @@ def test_another_programs_database_is_refused_and_left_alone(store_url: str) -> 
     database.close()
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_fresh_database_at_once_all_find_it_whole(store_url: str) -> None:
     code = (
         "import sys; from corpus.store import Store; print('ready', flush=True); sys.stdin.readline(); "

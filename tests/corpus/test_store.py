@@ -614,6 +614,7 @@ def _hammer(url: str, orders: Sequence[Sequence[tuple[str, str]]]) -> None:
         assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_processes_that_put_the_same_pages_at_once_leave_the_rows_of_one_that_puts_them_alone(
     new_store_url: Callable[[], str],
 ) -> None:

@@ -57,6 +57,7 @@ def test_logits_that_rank_the_wrong_way_round_are_left_alone() -> None:
 
 
 @given(seed=st.integers(0, 2000))
+@pytest.mark.slow
 def test_a_threshold_has_the_best_f1_of_all_cuts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p = rng.random((30, 1)).round(2)

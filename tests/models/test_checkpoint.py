@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tests.conftest import Small
 
 
+pytestmark = pytest.mark.slow  # each of them trains
+
+
 class StoppedError(Exception):
     """What a test raises in the place of a power cut."""
 

@@ -36,6 +36,7 @@ words = st.lists(
 
 @settings(max_examples=30)
 @given(texts=st.lists(words.map(" ".join), min_size=1, max_size=25), order=st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_batch_composition_never_changes_a_decision(predictor: Predictor, texts: list[str], order: object) -> None:
     passages = [Passage(t) for t in texts]
     shuffled = list(range(len(passages)))

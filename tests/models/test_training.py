@@ -125,6 +125,7 @@ def test_frozen_layers_stay_as_they_were_and_the_ones_above_learn(small: Small, 
 
 
 @pytest.mark.parametrize("change", [{"average": 0.9}, {"agreement": 1.0}, {"mask": 0.2}, {"soft_labels": 0.5}])
+@pytest.mark.slow
 def test_each_refinement_learns_and_gives_other_weights(small: Small, change: dict[str, float]) -> None:
     recipe = msgspec.structs.replace(small.recipe, epochs=3)
     parts = [take(small.examples, small.split, p)[:60] for p in ("train", "development")]

@@ -57,6 +57,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_the_target_is_read_together_with_the_text(tiny_encoder: str) -> None:
     encoder, tokenizer = load_encoder(tiny_encoder)
     pairs, recipe = towards(240), msgspec.structs.replace(QUICK, epochs=14, freeze_word_embeddings=False)

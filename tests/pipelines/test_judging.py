@@ -21,7 +21,7 @@ def test_several_processes_give_what_one_gives_in_the_same_order(tmp_path: Path)
                 source="s",
                 role="document",
                 mime="text/plain",
-                body=f"The {'pact' if i % 3 else 'fee'} number {i} is bad, said Mayor Ann Berg.\n".encode() * (1 + 40 * (i % 7)),
+                body=f"The {'pact' if i % 3 else 'fee'} number {i} is bad, said Ann Berg.\n".encode() * (1 + 40 * (i % 7)),
             )
             for i in range(150)
         ]

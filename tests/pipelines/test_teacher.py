@@ -36,6 +36,7 @@ class PowerCutError(Exception):
     """What stops a run in a test."""
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_and_gives_the_same_bundle(job: TrainJob, small: Small, tmp_path: Path) -> None:
     recipe = msgspec.structs.replace(small.recipe, epochs=3)
     whole = train(replace(job, output=tmp_path / "whole"), recipe, created="2025-01-01")
@@ -75,6 +76,7 @@ def test_a_teacher_of_another_split_or_codebook_is_refused(small: Small, small_b
         ask_teachers([small_bundle], training, other, small.split)
 
 
+@pytest.mark.slow
 def test_a_bundle_names_its_teachers(job: TrainJob, small: Small, tmp_path: Path) -> None:
     recipe = msgspec.structs.replace(small.recipe, epochs=1)
     teacher = train(job, recipe, created="2025-01-01")
