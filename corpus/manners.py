@@ -67,13 +67,16 @@ class Robots(RobotsTxtMiddleware):
         """Do the same where there is no answer at all, and tell why a page is forbidden.
 
         Raises:
-            UnusableError: with the reason.
+            OptedOutError: for a page that robots.txt forbids.
+            UnusableError: where robots.txt could not be read.
         """
         netloc = urlparse_cached(request).netloc
         if "role" in request.meta:
             if type(exception) is IgnoreRequest and "robots.txt" in str(exception):
                 unread = self._unread.get(netloc)
-                raise UnusableError(f"robots.txt could not be read: {unread}" if unread else "robots.txt forbids it")
+                if unread:
+                    raise UnusableError(f"robots.txt could not be read: {unread}")
+                raise OptedOutError("robots.txt forbids it")
             return None
         if isinstance(exception, IgnoreRequest | TreatyStanceError):
             return None  # what is refused here will be refused for the page, with its own reason

@@ -208,7 +208,6 @@ def test_sources_fail_as_a_whole_when_no_listing_of_theirs_is_one(crawled: Crawl
         ("/huge-chunked", "more bytes than max_bytes"),
         ("/reset", "ended before the length"),
         ("/lie", "ended before the length"),
-        ("/forbidden/page", "robots.txt forbids it"),
     ],
 )
 def test_what_cannot_be_had_fails_with_its_reason(crawled: Crawled, path: str, words: str) -> None:
@@ -240,6 +239,8 @@ def test_a_redirected_page_stands_under_its_own_address_and_names_the_one_asked(
 
 def test_nothing_forbidden_by_robots_is_asked_and_rules_for_others_do_not_bind_us(crawled: Crawled) -> None:
     assert crawled.seen("/forbidden/page") == []
+    outcome = crawled.workspace.outcomes("pages")[crawled.web.url("/forbidden/page")]
+    assert (outcome.outcome, outcome.reason) == ("opted_out", "robots.txt forbids it")
     assert len(crawled.seen("/robots.txt")) == 1
 
 
@@ -323,7 +324,7 @@ def test_each_request_says_who_asks(crawled: Crawled) -> None:
 
 def test_events_tell_each_page(crawled: Crawled) -> None:
     kinds = Counter(e["event"] for e in crawled.events if e["source"] == "pages")
-    assert kinds == {"listed": 1, "fetched": 12, "failed": 12, "opted_out": 3, "finished": 1}
+    assert kinds == {"listed": 1, "fetched": 12, "failed": 11, "opted_out": 4, "finished": 1}
 
 
 def test_the_same_run_a_second_time_asks_for_nothing_again(crawled: Crawled) -> None:
