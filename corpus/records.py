@@ -12,6 +12,9 @@ import msgspec
 
 from corpus.identity import digest, document_id, statement_id
 
+VOICES = ("own", "reported", "editorial")
+"""Whose words a statement is made of: the holder's own, a report of them, or the author's account."""
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all records. ``version`` is the version of the record's form, not of its content."""

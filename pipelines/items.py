@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,14 @@ from dataclasses import dataclass, field
 from corpus.errors import RecordError
 from corpus.extract import MAX_CHARACTERS, read_document
 from corpus.identity import canonical_url, digest, document_id
-from corpus.records import Document, Statement
+from corpus.records import VOICES, Document, Statement
 from corpus.segment import segment
 from corpus.voice import attribute
 from pipelines.inputs import MAX_STATEMENT, Source, read_table, shown
 from pipelines.rows import InputRow
 
 _PAGES = ("text/html", "application/xhtml+xml", "application/pdf", "text/plain", "text/markdown")
+_STATEMENT = re.compile(r"(?P<document>[0-9a-f]{16}-[0-9a-f]{16}):(?P<start>\d{1,9})-(?P<end>\d{1,9})")
 _SURROGATE = "text has half of a surrogate pair, which is no character"  # what some PDF files give for an emoji
 
 
@@ -67,8 +69,9 @@ def read_items(sources: Sequence[Source], unit: str | None, tally: Tally) -> Ite
 def _statement_item(row: InputRow) -> Item:
     """Make an item of a row that is one statement.
 
-    Without an id of its own the row is named by a hash of its content. Rows of one address belong to one document;
-    a row without an address is a document by itself.
+    Without an id of its own the row is named by a hash of its content. A statement's id, as the corpus has it, says which
+    document it is from and where it stands there. Other rows of one address belong to one document; a row without an
+    address is a document by itself.
     """
     columns = _input_columns(row)
     if row.text is None:
@@ -77,7 +80,12 @@ def _statement_item(row: InputRow) -> Item:
         parts = (row.text, row.url, row.title, row.published, row.publisher, row.holder, row.holder_type)
         columns["id"] = digest(*(part or "" for part in parts))
     columns["document_id"] = digest(canonical_url(row.url)) if row.url else document_id("", row.text)
-    return Item({**columns, "start": 0, "end": len(row.text), "text": row.text})
+    start = 0
+    place = _STATEMENT.fullmatch(row.id or "")
+    if place and int(place["end"]) - int(place["start"]) == len(row.text):
+        columns["document_id"], start = place["document"], int(place["start"])
+    voice = row.voice if row.voice in VOICES else None
+    return Item({**columns, "start": start, "end": start + len(row.text), "text": row.text, "voice": voice})
 
 
 def _input_columns(row: InputRow) -> dict[str, object]:

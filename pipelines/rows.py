@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from corpus.identity import normalise
 
-COLUMNS = ("id", "text", "title", "published", "publisher", "url", "holder", "holder_type")
+COLUMNS = ("id", "text", "title", "published", "publisher", "url", "holder", "holder_type", "voice")
 """The columns of a table that mean something to the label job; all but ``text`` are optional."""
 
 
@@ -31,6 +31,7 @@ class InputRow:
     url: str | None = None
     holder: str | None = None
     holder_type: str | None = None
+    voice: str | None = None
     reason: str | None = None
 
 

@@ -24,7 +24,13 @@ from pipelines.rows import COLUMNS, InputRow
 
 ROWS = [
     {"id": "a", "text": "We welcome it.", "published": "2024-08-09", "url": "https://example.org/1", "holder": "Ms A"},
-    {"id": "b", "text": 'Lines\nand "quotes", commas; ümlaut 🙂', "title": "A, title", "publisher": "Die Zeitung"},
+    {
+        "id": "b",
+        "text": 'Lines\nand "quotes", commas; ümlaut 🙂',
+        "title": "A, title",
+        "publisher": "Die Zeitung",
+        "voice": "reported",
+    },
     {"id": "c", "text": "", "holder_type": "state"},
     {"id": "7", "text": "Last one.", "extra": "ignored"},
 ]
@@ -72,10 +78,10 @@ def zstd(data: bytes) -> bytes:
 
 
 EXPECTED = [
-    ("a", "We welcome it.", None, "2024-08-09", None, "https://example.org/1", "Ms A", None, None),
-    ("b", ROWS[1]["text"], "A, title", None, "Die Zeitung", None, None, None, None),
-    ("c", None, None, None, None, None, None, "state", "text is empty"),
-    ("7", "Last one.", None, None, None, None, None, None, None),
+    ("a", "We welcome it.", None, "2024-08-09", None, "https://example.org/1", "Ms A", None, None, None),
+    ("b", ROWS[1]["text"], "A, title", None, "Die Zeitung", None, None, None, "reported", None),
+    ("c", None, None, None, None, None, None, "state", None, "text is empty"),
+    ("7", "Last one.", None, None, None, None, None, None, None, None),
 ]
 
 

@@ -1,12 +1,14 @@
 """What a label job reads of archives; tables, files and documents are tested with the job itself."""
 
 import io
+import json
 from pathlib import Path
 
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from pipelines.inputs import find_sources
+from corpus.identity import digest
+from pipelines.inputs import Source, find_sources
 from pipelines.items import Item, Tally, read_items
 
 TEXT = "The pact is bad for Upperton, said Mayor Ann Berg on Monday. “We will not sign it,” she told the harbour council. "
@@ -58,3 +60,24 @@ def test_an_archive_that_ends_within_a_record_gives_what_stands_before_and_a_row
     items, _ = read(path)
     assert [i.columns["url"] for i in items if i.reason is None] == ["https://a.test/1"] * len(items[:-1])
     assert "ends within a record" in str(items[-1].reason)
+
+
+def statement(**columns: object) -> Item:
+    tally = Tally()
+    source = Source(name="in.jsonl", kind="table", data=json.dumps(columns).encode())
+    return next(iter(read_items([source], None, tally)))
+
+
+def test_a_statement_of_the_corpus_keeps_its_document_its_place_and_its_voice() -> None:
+    document = "472ab4c07495a1a6-95528c85f782d280"
+    found = statement(id=f"{document}:120-129", text="A scandal", url="https://a.test/1", voice="own").columns
+    assert [found[name] for name in ("document_id", "start", "end", "voice")] == [document, 120, 129, "own"]
+
+
+def test_an_id_that_does_not_fit_the_text_says_nothing_of_its_place() -> None:
+    document = "472ab4c07495a1a6-95528c85f782d280"
+    for name in (f"{document}:120-128", f"{document}:129-120", "120-129", f"{document[:-1]}:120-129"):
+        found = statement(id=name, text="A scandal", url="https://a.test/1", voice="loud").columns
+        assert found["id"] == name
+        assert found["document_id"] == digest("https://a.test/1")
+        assert [found[field] for field in ("start", "end", "voice")] == [0, 9, None]
