@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, func, insert, select
@@ -20,6 +22,7 @@ _T = TypeVar("_T")
 
 # PostgreSQL's counterpart of SQLite's write lock: an advisory lock of this number, per database.
 _LOCK = 0x74737374_6F7265
+_TOGETHER = 500  # items of many in one transaction
 # SQLSTATE: serialization failure, deadlock, lock timeout, unique violation
 _PASSING_STATES = frozenset({"40001", "40P01", "55P03", "23505"})
 _PASSING_NAMES = (
@@ -81,6 +84,16 @@ class Database:
             "wait for it to end and start again, which loses nothing"
         ) from last
 
+    def write_each(self, items: Iterable[_T], put: Callable[[Connection, _T], object]) -> None:
+        """Put any number of items, read as they are needed, some hundreds in a transaction.
+
+        Raises:
+            RecordError: as :meth:`write`; what earlier transactions put stays.
+        """
+        stream = iter(items)
+        while some := list(islice(stream, _TOGETHER)):
+            self.write(partial(_put_all, some, put))
+
     def insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows in as few round trips as the driver allows."""
         if rows:
@@ -105,6 +118,11 @@ class Database:
         return RecordError(
             f"{self.where}: the database refuses ({_reason(error)}); check that it is there and may be written"
         )
+
+
+def _put_all(items: Sequence[_T], put: Callable[[Connection, _T], object], connection: Connection) -> None:
+    for item in items:
+        put(connection, item)
 
 
 def open_database(

@@ -6,11 +6,9 @@ Every write can be repeated without effect, and any number of processes may writ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, tuple_
@@ -20,6 +18,7 @@ from corpus.database import Database, open_database
 from corpus.errors import RecordError
 from corpus.figures import NONE, Stats, count
 from corpus.identity import canonical_url, digest
+from corpus.lookup import find, siblings
 from corpus.records import Document, Statement
 from corpus.rows import DOCUMENTS, EARLIER, KNOWN, LOCATION, OUTCOME, storable, to_document, to_row, to_snapshot
 from corpus.runs import OUTCOMES, Location, Outcome, Run
@@ -27,11 +26,10 @@ from corpus.runs import OUTCOMES, Location, Outcome, Run
 if TYPE_CHECKING:
     from corpus.snapshot import Snapshot
 
-_T = TypeVar("_T")
-
 __all__ = ["NONE", "OUTCOMES", "Location", "Outcome", "Run", "Stats", "Store"]
 
 _PLACE = 256  # characters of an address that are sorted by
+_REFILLING = "refilling"  # of the table meta
 _PAGE = 500  # rows held at once while reading; texts are read by a tenth of it
 
 
@@ -112,21 +110,12 @@ class Store:
             RecordError: when a field cannot be stored.
         """
 
-        def work(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-            for row in rows:
-                self._database.upsert(c, tables.snapshots, row, update=("file", "offset", "length"))
+        def put(c: Connection, snapshot: Snapshot) -> None:
+            row = to_row("snapshot", snapshot)
+            row |= {"address": digest(snapshot.url), "place": snapshot.url[:_PLACE], "hints": json.dumps(snapshot.hints)}
+            self._database.upsert(c, tables.snapshots, row, update=("file", "offset", "length"))
 
-        for some in batched(snapshots, _PAGE):
-            rows = [
-                {
-                    **to_row("snapshot", s),
-                    "address": digest(s.url),
-                    "place": s.url[:_PLACE],
-                    "hints": json.dumps(dict(s.hints)),
-                }
-                for s in some
-            ]
-            self._database.write(partial(work, rows=rows))
+        self._database.write_each(snapshots, put)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """Return a snapshot by its id, or None."""
@@ -182,13 +171,7 @@ class Store:
         Raises:
             RecordError: when a field cannot be stored.
         """
-
-        def work(c: Connection, some: Sequence[Outcome]) -> None:
-            for outcome in some:
-                self._put_outcome(c, outcome)
-
-        for some in batched(outcomes, _PAGE):
-            self._database.write(partial(work, some=some))
+        self._database.write_each(outcomes, self._put_outcome)
 
     def outcomes(self, run_id: str) -> list[Outcome]:
         """Return a run's outcomes, by source and address."""
@@ -328,37 +311,36 @@ class Store:
         return self._database.write(work)
 
     def clear(self) -> None:
-        """Empty the store, to be filled anew from the snapshots."""
+        """Empty the store, to be filled anew from the snapshots; until :meth:`filled` is called it is not ``whole``."""
 
         def work(c: Connection) -> None:
             for table in reversed(tables.metadata.sorted_tables):
                 if table is not tables.meta:
                     c.execute(table.delete())
+            self._database.upsert(c, tables.meta, {"name": _REFILLING, "value": "1"})
 
         self._database.write(work)
 
-    def find(self, name: str) -> list[str]:
-        """Return the ids of the documents whose id begins with a name, or which have it as an address; 20 at most.
+    def filled(self) -> None:
+        """Note that what was cleared is there again."""
+        t = tables.meta
+        self._database.write(lambda c: c.execute(t.delete().where(t.c.name == _REFILLING)))
 
-        Of a page's revisions the latest counts.
-        """
-        d, here = tables.documents, tables.locations
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing: False from :meth:`clear` until :meth:`filled`, and so after a kill in between."""
         with self._database.read() as c:
-            at = select(here.c.document).where(here.c.address == digest(name))
-            by_address = select(d.c.id).where(d.c.id.in_(at)).order_by(d.c.revision.desc(), d.c.id).limit(1)
-            found = list(c.execute(by_address).scalars())
-            if not found:
-                first = select(d.c.id).where(d.c.id.startswith(name, autoescape=True)).order_by(d.c.id).limit(20)
-                found = list(c.execute(first).scalars())
-        return found
+            return c.execute(select(tables.meta).where(tables.meta.c.name == _REFILLING)).one_or_none() is None
+
+    def find(self, name: str) -> list[str]:
+        """Return the ids of the documents that a name fits; see :func:`corpus.lookup.find`."""
+        with self._database.read() as c:
+            return find(c, name)
 
     def siblings(self, document: Document) -> list[str]:
-        """Return the ids of the documents of the same story or address, itself among them; 100 at most."""
-        d, g = tables.documents, tables.signatures
-        same = or_(g.c.story == document.story, d.c.address == document.id.split("-")[0])
-        query = select(d.c.id).join(g, g.c.document == d.c.id).where(same).order_by(d.c.id).limit(100)
+        """Return the ids of the other documents of a document's story or address."""
         with self._database.read() as c:
-            return list(c.execute(query).scalars())
+            return siblings(c, document)
 
     def document(self, document_id: str) -> Document | None:
         """Return a document by its id, or None."""
@@ -434,10 +416,3 @@ class Store:
             self._database.upsert(
                 c, tables.locations, merged, update=("url", "source", "snapshot", "first_seen", "last_seen")
             )
-
-
-def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yield items in lists of at most ``size``."""
-    stream = iter(items)
-    while some := list(islice(stream, size)):
-        yield some

@@ -56,8 +56,9 @@ def collect(
     Example: treaty-stance collect --workspace hanoi
     """
     from corpus.sources import load_project
-    from pipelines.collect import KEPT, rebuild
+    from pipelines.collect import KEPT
     from pipelines.collect import collect as run
+    from pipelines.rebuild import rebuild
 
     if from_snapshots and sources:
         raise click.UsageError("--from-snapshots makes the whole corpus anew; name no sources with it")
@@ -133,9 +134,9 @@ def show(workspace: Path, name: str) -> None:
 @contextlib.contextmanager
 def _store(workspace: Path) -> Iterator[Store]:
     from corpus.sources import load_project
-    from corpus.store import Store
+    from pipelines.collect import open_corpus
 
-    with contextlib.closing(Store.open(load_project(workspace).store_url)) as store:
+    with contextlib.closing(open_corpus(load_project(workspace))) as store:
         yield store
 
 

@@ -6,20 +6,19 @@ received and not on the order of arrival, nor on how often the run was stopped.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import datetime
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import RecordError, TreatyStanceError, UsageError
+from corpus.errors import TreatyStanceError, UsageError
 from corpus.sources import NETWORK, Project, Source
 from pipelines.judging import judged_in_order
 from pipelines.manifest import describe_file, write_manifest
-from pipelines.runlock import RunLock, free_runs
+from pipelines.runlock import RunLock
 
 if TYPE_CHECKING:
     from corpus.ingest import Judge, Judged
@@ -99,91 +98,38 @@ def collect(
         UsageError: for an unknown source, no source at all, or network sources without a contact address.
         TreatyStanceError: when the store or the snapshots cannot be written to.
     """
-    from corpus.store import Store
-
     sources = project.chosen(list(names))
     if not sources:
         raise UsageError(f"{project.root}: expected a source in project.toml, found none; its comments show examples")
     project.check_contact(sources)
     progress = progress or Progress()
     project.snapshots.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Store.open(project.store_url)) as store:
+    with contextlib.closing(open_corpus(project)) as store:
         with _taken(project, store, sources, clock, progress) as run:
             acquired = _acquire(project, sources, run, store, keep_all=keep_all, clock=clock, progress=progress)
-            judge = _judge(project, keep_all)
-            _ingest(store, judge, run, [s.name for s in sources], jobs, progress)
-            store.finish_run(run.id, _iso(clock))
-        return _result(project, store, run, acquired, _iso(clock))
+            judge = judge_of(project, keep_all)
+            ingest(store, judge, run, [s.name for s in sources], jobs, progress)
+            store.finish_run(run.id, iso(clock))
+        return _result(project, store, run, acquired, iso(clock))
 
 
-def rebuild(
-    project: Project,
-    *,
-    clock: Clock,
-    keep_all: bool = False,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-) -> Collected:
-    """Make the corpus anew from the snapshots alone, without the network, run by run in their order.
+def open_corpus(project: Project) -> Store:
+    """Open the workspace's store for reading and collecting.
 
     Raises:
-        UsageError: when there are no snapshots, or a collector is at work.
+        UsageError: when a rebuild has not come to its end, so that documents are missing.
+        RecordError: when the database cannot be opened.
     """
-    from corpus.snapshot import repair, scan
-    from corpus.store import Run, Store
+    from corpus.store import Store
 
-    progress = progress or Progress()
-    files = sorted(project.snapshots.glob("*.warc.gz"))
-    if not files:
-        raise UsageError(f"{project.snapshots}: expected snapshots to rebuild from, found none; run collect first")
-    with RunLock(project.snapshots, "rebuild"), contextlib.closing(Store.open(project.store_url)) as store:
-        busy = [r.id for r in store.unfinished_runs() if r.id not in free_runs(project.snapshots, [r.id])]
-        if busy:
-            raise UsageError(
-                f"{project.root}: expected no collector at work, found the run {busy[0]}; wait until it has ended"
-            )
-        kept = {run.id: run for run in store.runs()}
-        store.clear()
-        runs: dict[str, tuple[str, list[str]]] = {}
-        for path in files:
-            try:
-                repair(path)
-                store.add_snapshots(_noted(scan(path, damage=lambda error: _say(progress, error)), runs))
-            except RecordError as error:  # a file of somebody else's, or one that is damaged beyond its end
-                _say(progress, error)
-        order = {s.name: i for i, s in enumerate(project.sources)}
-        judge = _judge(project, keep_all)
-        counts: collections.Counter[tuple[str, str]] = collections.Counter()
-        dropped: list[Outcome] = []
-        last = ""
-        for last in sorted(runs, key=lambda r: (kept[r].started if r in kept else runs[r][0], r)):
-            started, names = runs[last]
-            names.sort(key=lambda n: (order.get(n, len(order)), n))
-            store.start_run(kept.get(last) or Run(id=last, started=started, sources=tuple(names)))
-            _ingest(store, judge, Run(id=last, started=started), names, jobs, progress)
-            store.finish_run(last, (kept[last].finished if last in kept else None) or _iso(clock))
-            dropped += [o for o in store.outcomes(last) if o.outcome not in KEPT]
-            for source, found in store.counts(last).items():
-                counts.update({(source, outcome): n for outcome, n in found.items()})
-        by_source: dict[str, dict[str, int]] = {}
-        for (source, outcome), n in counts.items():
-            by_source.setdefault(source, {})[outcome] = n
-        path = _write(project, "collect --from-snapshots", _iso(clock), last, by_source, {}, {}, dropped)
-        return Collected(last, by_source, {}, {}, path)
-
-
-def _say(progress: Progress, error: RecordError) -> None:
-    progress.say(f"passed over: {error}")
-
-
-def _noted(snapshots: Iterable[Snapshot], runs: dict[str, tuple[str, list[str]]]) -> Iterator[Snapshot]:
-    """Pass snapshots on; note each run's first moment and its sources."""
-    for snapshot in snapshots:
-        started, names = runs.setdefault(snapshot.run, (snapshot.date, []))
-        runs[snapshot.run] = (min(started, snapshot.date), names)
-        if snapshot.source not in names:
-            names.append(snapshot.source)
-        yield snapshot
+    store = Store.open(project.store_url)
+    if not store.whole:
+        store.close()
+        raise UsageError(
+            f"{project.root}: expected a whole corpus, found one that is being made anew or was left half made; wait, or "
+            "run `treaty-stance collect --from-snapshots` again"
+        )
+    return store
 
 
 @contextlib.contextmanager
@@ -205,8 +151,8 @@ def _taken(project: Project, store: Store, sources: Sequence[Source], clock: Clo
             continue
         with lock:
             _recover(project, store, run)
-            _ingest(store, _judge(project, keep_all=False), run, list(run.sources), 1, progress)
-            store.finish_run(run.id, _iso(clock))
+            ingest(store, judge_of(project, keep_all=False), run, list(run.sources), 1, progress)
+            store.finish_run(run.id, iso(clock))
     if dead:
         run, lock = dead[0]
         with lock:
@@ -214,7 +160,7 @@ def _taken(project: Project, store: Store, sources: Sequence[Source], clock: Clo
             _recover(project, store, run)
             yield run
         return
-    started = _iso(clock)
+    started = iso(clock)
     base = started.replace("-", "").replace(":", "").replace("+0000", "Z")
     known = {r.id for r in store.runs()}
     for done in (r.id for r in store.runs() if r.finished is not None):
@@ -295,7 +241,8 @@ def _acquire(
     return acquired
 
 
-def _judge(project: Project, keep_all: bool) -> Judge:
+def judge_of(project: Project, keep_all: bool) -> Judge:
+    """Return what turns the project's snapshots into documents."""
     from corpus.ingest import Judge
 
     return Judge(
@@ -307,7 +254,7 @@ def _judge(project: Project, keep_all: bool) -> Judge:
     )
 
 
-def _ingest(store: Store, judge: Judge, run: Run, sources: Sequence[str], jobs: int | None, progress: Progress) -> None:
+def ingest(store: Store, judge: Judge, run: Run, sources: Sequence[str], jobs: int | None, progress: Progress) -> None:
     """Judge the run's pending snapshots in their order and write what comes of each, one transaction a page."""
     for judged in judged_in_order(
         judge, _unknown(store, run, sources, progress), jobs or os.cpu_count() or 1, store.snapshot
@@ -326,7 +273,6 @@ def _unknown(store: Store, run: Run, sources: Sequence[str], progress: Progress)
 
 
 def _put(store: Store, run: Run, judged: Judged) -> None:
-    from corpus.identity import canonical_url
     from corpus.store import Location, Outcome
 
     snapshot, document = judged.snapshot, judged.document
@@ -344,7 +290,7 @@ def _put(store: Store, run: Run, judged: Judged) -> None:
         return
     location = Location(
         document=document.id,
-        url=canonical_url(document.url),
+        url=document.url,
         source=snapshot.source,
         snapshot=snapshot.id,
         first_seen=snapshot.date,
@@ -356,11 +302,11 @@ def _put(store: Store, run: Run, judged: Judged) -> None:
 def _result(project: Project, store: Store, run: Run, acquired: _Acquired, ended: str) -> Collected:
     counts = store.counts(run.id)
     outcomes = store.outcomes(run.id)
-    path = _write(project, "collect", ended, run.id, counts, acquired.failed, acquired.beyond, outcomes)
+    path = write_run(project, "collect", ended, run.id, counts, acquired.failed, acquired.beyond, outcomes)
     return Collected(run.id, counts, acquired.failed, acquired.beyond, path)
 
 
-def _write(
+def write_run(
     project: Project,
     command: str,
     ended: str,
@@ -389,5 +335,6 @@ def _write(
     return paths[1]
 
 
-def _iso(clock: Clock) -> str:
+def iso(clock: Clock) -> str:
+    """Return what the clock says in UTC, ISO 8601 to the second."""
     return clock().astimezone(datetime.UTC).isoformat(timespec="seconds")

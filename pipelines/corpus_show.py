@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from corpus.errors import RecordError
-from corpus.identity import canonical_url
 from corpus.segment import segment
 from pipelines.corpus_export import page_of
 
@@ -73,8 +72,7 @@ def document_lines(store: Store, name: str) -> list[str]:
     if snapshot is not None:
         lines.append(f"snapshot    {snapshot.id}, {snapshot.file}, byte {snapshot.offset}, {snapshot.length} bytes")
         lines.append(f"fetched     {snapshot.url}")
-    others = [d for d in store.siblings(document) if d != document.id]
-    if others:
+    if others := store.siblings(document):
         lines += ["", f"the same story or address: {', '.join(others)}"]
     lines += ["", "locations"]
     for place in store.locations(document.id):
@@ -95,7 +93,7 @@ def find_document(store: Store, name: str) -> Document:
     Raises:
         RecordError: when no document has that name, or several have.
     """
-    found = store.find(name.partition(":")[0] if not name.startswith(("http:", "https:", "file:")) else canonical_url(name))
+    found = store.find(name)
     if len(found) == 1:
         document = store.document(found[0])
         if document is not None:

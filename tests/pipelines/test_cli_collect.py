@@ -83,3 +83,24 @@ def test_a_network_source_without_contact_starts_no_run(workspace: Path) -> None
         done = call("collect", "f", "--workspace", workspace)
         assert "expected a contact in [fetching]" in str(done.exception)
         assert "going on" not in done.output
+
+
+def test_a_rebuild_that_was_stopped_leaves_no_half_corpus_to_read_or_to_add_to(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("collect", "--workspace", workspace).exit_code == 0
+    before = call("corpus", "stats", "--workspace", workspace).output
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.rebuild.ingest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert call("collect", "--from-snapshots", "--workspace", workspace).exit_code != 0
+    for words in (
+        ("collect",),
+        ("corpus", "stats"),
+        ("corpus", "export", "--output", tmp_path / "out"),
+        ("corpus", "show", "a"),
+    ):
+        stopped = call(*words, "--workspace", workspace)
+        assert "run `treaty-stance collect --from-snapshots` again" in str(stopped.exception)
+    assert not (tmp_path / "out").exists()
+    assert call("collect", "--from-snapshots", "--workspace", workspace).exit_code == 0
+    assert call("corpus", "stats", "--workspace", workspace).output == before

@@ -20,7 +20,8 @@ import pytest
 from corpus.errors import UsageError
 from corpus.sources import load_project
 from corpus.store import Store
-from pipelines.collect import collect, rebuild
+from pipelines.collect import collect
+from pipelines.rebuild import rebuild
 
 # clocks that can be sent to another process
 DAYS = [functools.partial(datetime.datetime, 2026, 3, d, 6, tzinfo=datetime.UTC) for d in (1, 2, 3)]
@@ -196,7 +197,6 @@ def test_a_source_that_fails_as_a_whole_leaves_the_others_alone(site: Site, work
     assert set(result.failed) == {"feed", "inbox"}
     assert result.counts["map"]["new"] > 10
     assert "nowhere" in result.failed["inbox"]
-    assert '"gone.xml' not in result.manifest.read_text()
     assert "/gone.xml" in result.manifest.read_text()
 
 
