@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from corpus.errors import RecordError, UsageError
-from corpus.identity import canonical_url, document_id
-from corpus.page import MAX_CHARACTERS, read_page
+from corpus.page import MAX_CHARACTERS, read_page, to_document
 from corpus.records import Document
 
 __all__ = ["MAX_BYTES", "MAX_CHARACTERS", "document_paths", "read_document"]
@@ -67,18 +66,7 @@ def read_document(path: Path, *, root: Path | None = None) -> Document:
         raise UsageError(f"{path}: expected a file that can be read, but {error.strerror}; check its permissions") from error
     place = f"file:{_relative(path, root)}"
     page = read_page(data, url=place, mime=mime, name=str(path), max_bytes=MAX_BYTES, max_characters=MAX_CHARACTERS)
-    url = canonical_url(page.url) if page.url else place
-    return Document(
-        id=document_id(url, page.text),
-        url=url,
-        text=page.text,
-        title=page.title,
-        publisher=page.publisher,
-        published=page.published,
-        language=page.language,
-        author=page.author,
-        pages=page.pages,
-    )
+    return to_document(page, place)
 
 
 def _relative(path: Path, root: Path | None) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from corpus.errors import RecordError
-from corpus.identity import canonical_url, document_id
-from corpus.page import PageError, read_page
+from corpus.identity import canonical_url
+from corpus.page import PageError, read_page, to_document
 from corpus.records import Document, Statement
 from corpus.relevance import Aliases
 from corpus.reservations import reserved
@@ -93,23 +93,20 @@ class Judge:
         relevance = aliases.relevance(title, page.text)
         if relevance is None and not self.keep_all:
             return Judged(snapshot, "irrelevant", "no alias of the target stands in it")
-        url = canonical_url(page.url or snapshot.url)
-        document = Document(
-            id=document_id(url, page.text),
-            url=url,
-            text=page.text,
+        listed = snapshot.hints
+        document = to_document(
+            page,
+            snapshot.url,
             title=title,
-            author=page.author,
-            publisher=source.publisher or page.publisher or snapshot.hints.get("publisher") or urlsplit(url).hostname,
-            published=published(snapshot.hints.get("published"), page.published, retrieved=snapshot.date),
+            publisher=source.publisher or page.publisher or listed.get("publisher") or _host(page.url or snapshot.url),
+            published=published(listed.get("published"), page.published, retrieved=snapshot.date),
             retrieved=snapshot.date,
-            language=page.language or snapshot.hints.get("language") or source.language,
+            language=page.language or listed.get("language") or source.language,
             kind=source.kind,
             source=source.name,
             rights=source.rights,
             relevance=relevance,
             snapshot=snapshot.id,
-            pages=page.pages,
         )
         return Judged(snapshot, KEPT, None, document, attribute(segment(document)), signature(document.text))
 
@@ -124,6 +121,10 @@ def published(hint: str | None, page: str | None, *, retrieved: str) -> str | No
         if date and _DATE.match(date) and date[:10] <= latest:
             return date[:10]
     return None
+
+
+def _host(url: str) -> str | None:
+    return urlsplit(canonical_url(url)).hostname
 
 
 def _latest(retrieved: str) -> str:

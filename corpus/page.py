@@ -6,15 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from corpus.charset import declared_charset, decode, storable
 from corpus.clutter import furniture, is_heading
 from corpus.errors import RecordError
 from corpus.html import read_html
-from corpus.identity import normalise
+from corpus.identity import canonical_url, document_id, normalise
 from corpus.language import choose_language
 from corpus.pdf import LockedPdfError, read_pdf
+from corpus.records import Document
 
 MAX_BYTES = 20_000_000  # of a response: a scanned report; a page of markup is a hundredth of it
 MAX_HTML_BYTES = 10_000_000  # extraction takes seconds a megabyte; articles with all their scripts stay below five
@@ -101,6 +103,16 @@ def read_page(
         raise PageError(name, "failed", "unsupported type", found)
     read = {"text": _text_page, "html": _html_page, "pdf": _pdf_page}[kind]
     return read(body, _Context(name, url, tuple(headers), latest, max_characters))
+
+
+def to_document(page: Page, place: str, **facts: Any) -> Document:
+    """Return the document that a page is, under its own canonical address or else that of the place where it was found.
+
+    ``facts`` are further fields of the document, or better ones than the page gives.
+    """
+    url = canonical_url(page.url or place)
+    fields = {name: getattr(page, name) for name in ("title", "author", "publisher", "published", "language", "pages")}
+    return Document(id=document_id(url, page.text), url=url, text=page.text, **{**fields, **facts})
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def _file_items(source: Source, tally: Tally) -> Iterator[Item]:
 def _archive_items(source: Source, tally: Tally) -> Iterator[Item]:
     """Read the pages of a WARC archive; answers that are no pages (errors, pictures, scripts) are counted, not read."""
     from corpus.archive import read_archive
-    from corpus.page import PageError, read_page
+    from corpus.page import PageError, read_page, to_document
 
     assert source.path is not None  # noqa: S101 - archives always come from files
     faults: list[tuple[str, str]] = []
@@ -144,16 +144,7 @@ def _archive_items(source: Source, tally: Tally) -> Iterator[Item]:
         except PageError as error:
             yield Item({"url": found.url}, reason=str(error).removeprefix(found.url).lstrip(":, "))
             continue
-        url = canonical_url(page.url or found.url)
-        document = Document(
-            id=document_id(url, page.text),
-            url=url,
-            text=page.text,
-            title=page.title,
-            publisher=page.publisher,
-            published=page.published,
-            language=page.language,
-        )
+        document = to_document(page, found.url)
         yield from _document_items(document, _document_columns(document), tally)
     yield from _faulty(faults)
 
