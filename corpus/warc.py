@@ -22,6 +22,8 @@ Headers = tuple[tuple[str, str], ...]
 
 _VERSIONS = ["WARC/1.1", "WARC/1.0"]
 _MAGIC = b"\x1f\x8b\x08"  # gzip with the only method there is
+# What may stand in a file whose first record was torn: its beginning, then nothing, zeros (the power failed) or another.
+_TORN = re.compile(rb"(?:\x1f\x8b?)?(?:\x1f\x8b\x08|\0*\Z)")
 _HEAD = 1 << 20  # bytes of a record within which its headers end
 _BUFFER = 1 << 18
 
@@ -132,9 +134,7 @@ def repair(path: Path) -> int:
         size = stream.seek(0, os.SEEK_END)
         if end == 0 and size:
             stream.seek(0)
-            first = stream.read(4096)
-            begun = first[:3] == _MAGIC[: len(first)] or not first.strip(b"\0")  # zeros: the power failed
-            if not begun or size > 4096:
+            if size > 4096 or not _TORN.match(stream.read(4096)):
                 raise RecordError(f"{path}: expected a WARC file packed record by record, found none; move it elsewhere")
         if end < size:
             stream.truncate(end)

@@ -501,6 +501,26 @@ def test_a_file_cut_anywhere_is_scanned_to_its_last_whole_record_and_mended(
     assert accepted(path)
 
 
+@pytest.mark.parametrize("tail", [b"", bytes(700), b"\x1f\x8b\x08\0\0", b"\x1f\x8b\x08" * 40])
+def test_a_first_record_torn_within_its_first_bytes_is_cut_away(shelf: Shelf, tmp_path: Path, tail: bytes) -> None:
+    data, snapshots = three_records(shelf)
+    path = tmp_path / snapshots[0].file
+    for cut in range(12):
+        path.write_bytes(data[:cut] + tail)
+        assert list(scan(path)) == []
+        assert repair(path) == cut + len(tail)
+        assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("foreign", [b"\x1f\x9d\x90 packed otherwise", b"\0notes", b"\x1f\0\0notes", b"text", bytes(4097)])
+def test_a_file_that_is_no_torn_archive_is_not_cut(tmp_path: Path, foreign: bytes) -> None:
+    path = tmp_path / "r1-00000000-00000.warc.gz"
+    path.write_bytes(foreign)
+    with pytest.raises(RecordError, match="found none; move it elsewhere"):
+        repair(path)
+    assert path.read_bytes() == foreign
+
+
 def test_a_scan_may_begin_at_a_record(shelf: Shelf) -> None:
     _, snapshots = three_records(shelf)
     assert list(scan(shelf.files()[0], snapshots[1].offset)) == snapshots[1:]
