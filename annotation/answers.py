@@ -157,6 +157,8 @@ def to_annotation(
             stance=stances[0],
             concerns=tuple(c for c in codebook.concern_ids if c in chosen),
             holder=text[slice(*span)] if span else None,
+            holder_start=span[0] if span else None,
+            holder_end=span[1] if span else None,
             holder_type=kind,
             blind=not _suggested(task, read, predictions_shown),
             seconds=read.lead_time,

@@ -45,13 +45,14 @@ class StanceLabel(_Part, frozen=True, kw_only=True):
 
 
 class ConcernLabel(_Part, frozen=True, kw_only=True):
-    """One concern, raised by a statement whichever way its holder leans."""
+    """One concern, raised by a statement whichever way its holder leans. ``group`` is a heading on the form for coders."""
 
     id: str
     name: str
     definition: str
     hotkey: str | None = None
     examples: tuple[str, ...] = ()
+    group: str | None = None
 
 
 class HolderType(_Part, frozen=True, kw_only=True):
@@ -144,8 +145,11 @@ class Codebook(_Part, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash of everything in the codebook: another wording is another codebook."""
-        return digest(msgspec.json.encode(self, order="sorted").decode("utf-8"))
+        """Hash of everything in the codebook but the concerns' groups: another wording is another codebook."""
+        content = msgspec.to_builtins(self)
+        for concern in content["concerns"]:
+            del concern["group"]  # where an answer stands on the form changes nothing of what it means
+        return digest(msgspec.json.encode(content, order="sorted").decode("utf-8"))
 
     @property
     def id(self) -> str:

@@ -84,8 +84,9 @@ class Statement(Record, frozen=True, kw_only=True):
 class Annotation(Record, frozen=True, kw_only=True):
     """One annotator's reading of one statement under one codebook version.
 
-    ``holder`` is an exact slice of the statement; ``certainty`` is 1 (a guess) to 3 (sure); ``blind`` is False where a
-    model's suggestion was on the screen: such a reading never counts as gold by itself.
+    ``holder`` is an exact slice of the statement, from ``holder_start`` to ``holder_end`` where these are known (a name may
+    stand in it twice); ``certainty`` is 1 (a guess) to 3 (sure); ``blind`` is False where a model's suggestion was on the
+    screen: such a reading never counts as gold by itself.
     """
 
     statement: str
@@ -100,9 +101,12 @@ class Annotation(Record, frozen=True, kw_only=True):
     certainty: int | None = None
     seconds: float | None = None
     comment: str | None = None
+    holder_start: int | None = None
+    holder_end: int | None = None
 
     def __post_init__(self) -> None:
         _no_duplicates(self.concerns)
+        _spans(self.holder, self.holder_start, self.holder_end)
         if self.certainty is not None and self.certainty not in (1, 2, 3):
             raise ValueError(f"certainty is {self.certainty}, expected 1, 2 or 3")
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
@@ -117,8 +121,9 @@ class Annotation(Record, frozen=True, kw_only=True):
 class GoldLabel(Record, frozen=True, kw_only=True):
     """The settled label of a statement, with the distribution of the readings behind it.
 
-    ``settled`` says how: ``agreed``, ``adjudicated`` or ``single``. ``inclusion_probability`` is set for statements of
-    a probability sample only.
+    ``settled`` says how: ``agreed``, ``adjudicated`` or ``single``; ``majority``, ``dawid-skene`` or ``mace`` where coders
+    differed and that method decided. ``distribution`` gives each stance its share of the readings, or its probability where
+    a model of the coders gave one. ``inclusion_probability`` is set for statements of a probability sample only.
     """
 
     statement: str
@@ -130,9 +135,13 @@ class GoldLabel(Record, frozen=True, kw_only=True):
     distribution: dict[str, float] = {}
     settled: str = "agreed"
     inclusion_probability: float | None = None
+    holder_start: int | None = None
+    holder_end: int | None = None
+    voice: str | None = None
 
     def __post_init__(self) -> None:
         _no_duplicates(self.concerns)
+        _spans(self.holder, self.holder_start, self.holder_end)
         if self.distribution:
             _sums_to_one("distribution", self.distribution)
         if self.inclusion_probability is not None and not 0 < self.inclusion_probability <= 1:
@@ -178,6 +187,13 @@ class Prediction(Record, frozen=True, kw_only=True):
 def _no_duplicates(names: tuple[str, ...]) -> None:
     if len(set(names)) != len(names):
         raise ValueError(f"concerns has a label twice: {', '.join(names)}")
+
+
+def _spans(words: str | None, start: int | None, end: int | None) -> None:
+    if start is None and end is None:
+        return
+    if words is None or start is None or end is None or start < 0 or end - start != len(words):
+        raise ValueError(f"holder_start {start} and holder_end {end} do not span the holder {words!r}")
 
 
 def _sums_to_one(field: str, values: dict[str, float]) -> None:

@@ -33,12 +33,12 @@ def arrow_schema(kind: type[Record]) -> pa.Schema:
         Annotation: {
             "version": whole, "statement": text, "annotator": text, "codebook_version": text, "stance": text,
             "concerns": names, "holder": text, "holder_type": text, "voice": text, "blind": flag, "certainty": whole,
-            "seconds": number, "comment": text,
+            "seconds": number, "comment": text, "holder_start": whole, "holder_end": whole,
         },
         GoldLabel: {
             "version": whole, "statement": text, "codebook_version": text, "stance": text, "concerns": names,
             "holder": text, "holder_type": text, "distribution": shares, "settled": text,
-            "inclusion_probability": number,
+            "inclusion_probability": number, "holder_start": whole, "holder_end": whole, "voice": text,
         },
         Prediction: {
             "version": whole, "statement": text, "model_id": text, "codebook_version": text, "stance": text,

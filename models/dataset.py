@@ -100,7 +100,7 @@ def targets(examples: Sequence[Example], codebook: Codebook) -> Targets:
         stance.append(codebook.stance_ids.index(g.stance))
         concerns.append([c in g.concerns for c in codebook.concern_ids])
         types.append(IGNORE if g.holder_type is None else codebook.holder_type_ids.index(g.holder_type))
-        start = e.statement.text.find(g.holder) if g.holder else -1
+        start = -1 if g.holder is None else e.statement.text.find(g.holder) if g.holder_start is None else g.holder_start
         spans.append((start, start + len(g.holder)) if g.holder and start >= 0 else (-1, -1))
     return Targets(
         np.array(stance, dtype=np.int64),
