@@ -98,13 +98,23 @@ class Ledger:
         chosen = [p for p in found if round in (None, p.round) and role in (None, p.role)]
         return sorted(chosen, key=lambda p: (p.made, p.title, p.key))
 
-    def add_draw(self, draw: Draw, sampled: Iterable[Sampled] = ()) -> None:
-        """Note a draw and its audit sample; one of that id which is there already stays as it is."""
+    def add_draw(
+        self, draw: Draw, sampled: Iterable[Sampled] = (), *, items: Iterable[Item] = (), tasks: Iterable[Task] = ()
+    ) -> None:
+        """Note a draw with its audit sample, its statements and their places, all or nothing.
+
+        What is there already stays as it is: a draw of that id, a statement, a statement's place in a project.
+        """
+        rows: list[tuple[Table, Mapping[str, Any], Record]] = [
+            *((tables.items, {"statement": i.statement.id}, i) for i in items),
+            *((tables.sampled, {"draw": s.draw, "statement": s.statement}, s) for s in sampled),
+            *((tables.tasks, _place(t), t) for t in tasks),
+            (tables.draws, {"id": draw.id}, draw),
+        ]
 
         def work(c: Connection) -> None:
-            self._upsert(c, tables.draws, {"id": draw.id}, draw)
-            for s in sampled:
-                self._upsert(c, tables.sampled, {"draw": s.draw, "statement": s.statement}, s)
+            for table, key, record in rows:
+                self._upsert(c, table, key, record)
 
         self._database.write(work)
 
@@ -119,8 +129,7 @@ class Ledger:
 
     def add_tasks(self, tasks: Iterable[Task]) -> None:
         """Note the places of statements in projects; a statement that a project has already keeps its place there."""
-        rows = (({"project": t.project, "statement": t.statement, "position": t.position}, t) for t in tasks)
-        self._put(tables.tasks, rows)
+        self._put(tables.tasks, ((_place(t), t) for t in tasks))
 
     def tasks(self, project: str | None = None) -> list[Task]:
         """Return the tasks, all or those of one project, by project and position."""
@@ -273,6 +282,10 @@ class Ledger:
     def _get(self, table: Table, kind: type[_R], *where: ColumnElement[bool]) -> list[_R]:
         with self._database.read() as c:
             return list(_decoded(c.execute(select(table.c.record).where(*where)).scalars(), kind))
+
+
+def _place(task: Task) -> dict[str, Any]:
+    return {"project": task.project, "statement": task.statement, "position": task.position}
 
 
 def _decoded(rows: Iterable[str], kind: type[_R]) -> Iterator[_R]:
