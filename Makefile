@@ -68,11 +68,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/pip install $(PIP_OPTIONS) -c constraints.txt --no-build-isolation -e ".[dev]"
 	@rm $(VENV)/.unfinished && touch $@
 
-$(LS_VENV)/.installed: constraints-label-studio.txt
+LS_CONSTRAINTS := annotation/label-studio/constraints.txt
+
+$(LS_VENV)/.installed: $(LS_CONSTRAINTS)
 	@echo "Installing Label Studio into $(LS_VENV) (2 minutes or so)"
 	@mkdir -p $(LS_VENV) && touch $(LS_VENV)/.unfinished
 	@[ -x $(LS_VENV)/bin/pip ] || $(PYTHON) -m venv $(LS_VENV)
-	@$(LS_VENV)/bin/pip install $(PIP_OPTIONS) -c constraints-label-studio.txt label-studio==1.23.2
+	@$(LS_VENV)/bin/pip install $(PIP_OPTIONS) -c $(LS_CONSTRAINTS) label-studio==1.23.2
 	@rm $(LS_VENV)/.unfinished && touch $@
 
 # Chromium comes from the system's packages; where it is there already nothing happens.

@@ -21,13 +21,18 @@ Readings = Mapping[str, tuple[Annotation, Annotation]]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number, or None with the reason why there is none."""
+    """A number, or None with the reason why there is none. ``low`` and ``high`` bound its 95 % interval, if it has one."""
 
     value: float | None
     reason: str = ""
+    low: float | None = None
+    high: float | None = None
 
     def __str__(self) -> str:
-        return f"none ({self.reason})" if self.value is None else f"{self.value:.3f}"
+        if self.value is None:
+            return f"none ({self.reason})"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.value:.3f}{interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def measure_agreement(readings: Readings, codebook: Codebook) -> Agreement:
         statements=len(pairs),
         stance=_question("stance", [(a.stance, b.stance) for a, b in pairs], stances),
         stances=stances,
-        concerns=_question("concerns", sets, concerns, distance=_masi),
+        concerns=_question("concerns", sets, concerns, distance=masi),
         concern_labels=concerns,
         concerns_micro_f1=_f1(cells),
         holder_type=_question("holder type", [(a.holder_type, b.holder_type) for a, b in typed], types),
@@ -175,7 +180,7 @@ def _alpha(answers: Sequence[tuple[Hashable, Hashable]], distance: Callable[[Any
     return Figure(float(AnnotationTask(data=data, distance=distance or binary_distance).alpha()))
 
 
-def _masi(first: frozenset[str], second: frozenset[str]) -> float:
+def masi(first: frozenset[str], second: frozenset[str]) -> float:
     """MASI distance of two sets (Passonneau 2006), in [0, 1]; 0 for two empty sets, where the library divides by 0."""
     from nltk.metrics.distance import masi_distance
 

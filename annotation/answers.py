@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +13,18 @@ from typing import Any, Literal
 import msgspec
 
 from annotation.codebook import Codebook
-from annotation.interface import COMMENT, CONCERNS, HOLDER, HOLDER_TYPE, STANCE, UNJUDGED
+from annotation.interface import CAUSE, COMMENT, CONCERNS, HOLDER, HOLDER_TYPE, HOLDER_WORDS, STANCE, UNJUDGED, VOICE
 from corpus.errors import CodebookError
 from corpus.identity import statement_id
-from corpus.records import Annotation
+from corpus.records import VOICES, Annotation
 
-State = Literal["skipped", "cannot judge", "invalid", "edited", "superseded"]
+State = Literal["skipped", "cannot judge", "invalid", "edited", "superseded", "stranger", "draft", "deleted"]
+"""Why there is no annotation. The last two are states of the server, told by ``annotation.exchange``: an answer that was
+begun and not submitted, and one that was pulled earlier and is gone."""
 
 _TYPES = {
     STANCE: "choices", CONCERNS: "choices", HOLDER_TYPE: "choices", UNJUDGED: "choices",
-    HOLDER: "labels", COMMENT: "textarea",
+    VOICE: "choices", HOLDER: "labels", HOLDER_WORDS: "textarea", COMMENT: "textarea",
 }  # fmt: skip
 
 
@@ -47,6 +51,16 @@ class Readings:
     refusals: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One answer with what it gave. ``number`` is None where the server's data has none; ``raw`` is the answer's JSON."""
+
+    task: int | None
+    number: int | None
+    outcome: Annotation | Refusal
+    raw: Mapping[str, Any]
+
+
 class _Value(msgspec.Struct):
     choices: list[str] | None = None
     labels: list[str] | None = None
@@ -71,6 +85,10 @@ class _Answer(msgspec.Struct):
     lead_time: float | None = None
     parent_prediction: int | None = None
     updated_at: datetime | None = None
+
+
+# What keyboards have for what print has: one character for one, so that places stay.
+_PLAIN = str.maketrans("’‘ʼ“”„‐‑–—", "'''\"\"\"----")
 
 
 class _InvalidAnswerError(ValueError):
@@ -104,98 +122,152 @@ def index_to_utf16(text: str, index: int) -> int:
 
 
 def holder_span(text: str, answer: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return where in ``text`` an answer marks the holder, in code points; None where it marks nobody.
+    """Return where in ``text`` an answer puts the holder, in code points; None where it names nobody.
+
+    A mark in the text wins over words that were typed. Typed words count where they first stand in the text as whole words,
+    else where they first stand at all; how they are spaced does not matter.
 
     Label Studio 1.23 counts code points in a text, older releases and scripts that build answers count UTF-16 units. The
     words stored with the mark tell which it was. Surrounding white space, which a mouse easily catches, is left out.
 
     Raises:
-        ValueError: when the mark does not fit the text or there are several.
+        ValueError: when the mark does not fit the text, there are several, or the words are not in the text.
     """
     return _span(text, [_convert(item, _Result) for item in answer.get("result") or ()])
 
 
 def to_annotation(
-    task: Mapping[str, Any], answer: Mapping[str, Any], codebook: Codebook, *, predictions_shown: bool = False
+    task: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    codebook: Codebook,
+    *,
+    predictions_shown: bool = False,
+    adjudication: bool = False,
+    names: Mapping[int, str] | None = None,
 ) -> Annotation | Refusal:
     """Turn one answer ("annotation" in Label Studio's JSON) to one task into a record, or say why it gives none.
 
     Nothing of it is trusted: Label Studio stores answers unchecked, so labels, offsets and controls are compared with
     the codebook and the task's text. An answer that somebody else than its coder has changed is nobody's reading.
+
+    Args:
+        task: The task as Label Studio lists it.
+        answer: One of its answers.
+        codebook: The codebook that the project was made with.
+        predictions_shown: Whether the project shows a model's suggestions.
+        adjudication: Whether the form also asks why coders differed.
+        names: Who counts, by Label Studio's number of the user; everybody else is a stranger. None lets everybody count
+            under the name ``label-studio-NUMBER``.
     """
     source = f"annotation {answer.get('id')} of task {task.get('id')}"
     statement = annotator = None
     try:
-        statement, text = _shown(task)
+        statement, text = shown(task)
         read = _convert(answer, _Answer)
         if read.completed_by is None:
             raise _InvalidAnswerError("it has no coder")
         annotator = f"label-studio-{read.completed_by}"
+        if names is not None:
+            if read.completed_by not in names:
+                return Refusal("stranger", f"user {read.completed_by} is not who codes here", source, statement, annotator)
+            annotator = names[read.completed_by]
         if read.updated_by is not None and read.updated_by != read.completed_by:
             return Refusal("edited", f"user {read.updated_by} has changed it", source, statement, annotator)
         if read.was_cancelled:
             return Refusal("skipped", "the coder has skipped it", source, statement, annotator)
-        foreign = sorted({r.from_name for r in read.result if _TYPES.get(r.from_name) != r.type})
+        types = _TYPES | {CAUSE: "choices"} if adjudication else _TYPES
+        foreign = sorted({r.from_name for r in read.result if types.get(r.from_name) != r.type})
         if foreign:
             raise _InvalidAnswerError(f"it answers what this form does not ask: {', '.join(foreign)}")
         comment = _comment(read.result)
         if _chosen(read.result, UNJUDGED):
             return Refusal("cannot judge", comment or "no comment", source, statement, annotator)
-        stances, types = _chosen(read.result, STANCE), _chosen(read.result, HOLDER_TYPE)
-        if len(stances) != 1 or len(types) > 1:
-            raise _InvalidAnswerError(
-                f"expected one stance and at most one kind of holder, found {len(stances)} and {len(types)}"
-            )
-        chosen = _chosen(read.result, CONCERNS)
-        kind = types[0] if types else None
-        codebook.check(stance=stances[0], concerns=chosen, holder_type=kind, where="its answers")
-        span = _span(text, read.result)
-        return Annotation(
-            statement=statement,
-            annotator=annotator,
-            codebook_version=codebook.id,
-            stance=stances[0],
-            concerns=tuple(c for c in codebook.concern_ids if c in chosen),
-            holder=text[slice(*span)] if span else None,
-            holder_start=span[0] if span else None,
-            holder_end=span[1] if span else None,
-            holder_type=kind,
-            blind=not _suggested(task, read, predictions_shown),
-            seconds=read.lead_time,
-            comment=comment,
+        return _annotation(
+            read, statement, text, annotator, codebook, blind=not _suggested(task, read, predictions_shown), comment=comment
         )
     except (ValueError, CodebookError) as error:
-        return Refusal("invalid", str(error), source, statement, annotator)
+        return Refusal("invalid", _storable(str(error)), source, statement, annotator)
+
+
+def _annotation(
+    read: _Answer, statement: str, text: str, annotator: str, codebook: Codebook, *, blind: bool, comment: str | None
+) -> Annotation:
+    """Return what a submitted answer says, after checking it against codebook and text."""
+    stances, types, voices = (_chosen(read.result, control) for control in (STANCE, HOLDER_TYPE, VOICE))
+    if len(stances) != 1 or len(types) > 1:
+        raise _InvalidAnswerError(
+            f"expected one stance and at most one kind of holder, found {len(stances)} and {len(types)}"
+        )
+    if len(voices) > 1 or not set(voices) <= set(VOICES):
+        raise _InvalidAnswerError(f"expected at most one voice of {', '.join(VOICES)}, found {', '.join(voices)}")
+    chosen = _chosen(read.result, CONCERNS)
+    kind = types[0] if types else None
+    codebook.check(stance=stances[0], concerns=chosen, holder_type=kind, where="its answers")
+    span = _span(text, read.result)
+    return Annotation(
+        statement=statement,
+        annotator=annotator,
+        codebook_version=codebook.id,
+        stance=stances[0],
+        concerns=tuple(c for c in codebook.concern_ids if c in chosen),
+        holder=text[slice(*span)] if span else None,
+        holder_start=span[0] if span else None,
+        holder_end=span[1] if span else None,
+        holder_type=kind,
+        voice=voices[0] if voices else None,
+        blind=blind,
+        seconds=read.lead_time,
+        comment=comment,
+    )
+
+
+def read_answers(
+    tasks: Iterable[Mapping[str, Any]],
+    codebook: Codebook,
+    *,
+    predictions_shown: bool = False,
+    adjudication: bool = False,
+    names: Mapping[int, str] | None = None,
+) -> list[Read]:
+    """Read all answers to some tasks, in their order; the arguments are those of :func:`to_annotation`.
+
+    Of several by one coder to one statement, also in two tasks, the newest counts, whatever it says. An older answer never
+    stands in for a newer one that is skipped or invalid: the coder has withdrawn it.
+    """
+    reads: list[Read] = []
+    rivals: dict[tuple[str, str], list[tuple[tuple[float, int], int]]] = {}  # when and which number, and where in the list
+    for task in tasks:
+        for answer in task.get("annotations") or ():
+            outcome = to_annotation(
+                task, answer, codebook, predictions_shown=predictions_shown, adjudication=adjudication, names=names
+            )
+            stranger = isinstance(outcome, Refusal) and outcome.state == "stranger"
+            if outcome.statement is not None and outcome.annotator is not None and not stranger:
+                key = (outcome.statement, outcome.annotator)
+                rivals.setdefault(key, []).append((_age(answer), len(reads)))
+            reads.append(Read(_number(task), _number(answer), outcome, answer))
+    for key, some in rivals.items():
+        (_, newest), _ = max(some)
+        for (_, number), place in some:
+            if number != newest:
+                old = reads[place]
+                reason = f"annotation {newest} by the same coder is newer"
+                refusal = Refusal("superseded", reason, f"annotation {number} of task {old.task}", *key)
+                reads[place] = Read(old.task, old.number, refusal, old.raw)
+    return reads
 
 
 def read_tasks(tasks: Iterable[Mapping[str, Any]], codebook: Codebook, *, predictions_shown: bool = False) -> Readings:
-    """Read all answers to some tasks; of several by one coder to one statement the newest counts, whatever it says.
-
-    An older answer never stands in for a newer one that is skipped or invalid: the coder has withdrawn it.
-    """
-    newest: dict[tuple[str, str], tuple[tuple[float, int], Annotation | Refusal]] = {}
+    """Read all answers to some tasks, as :func:`read_answers` does, apart by whether they gave an annotation."""
+    ours: list[Mapping[str, Any]] = []
     refusals: list[Refusal] = []
-    for shown in tasks:
+    for task in tasks:
         try:
-            _shown(shown)
+            shown(task)
+            ours.append(task)
         except ValueError as error:
-            refusals.append(Refusal("invalid", str(error), f"task {shown.get('id')}"))
-            continue
-        for answer in shown.get("annotations") or ():
-            outcome = to_annotation(shown, answer, codebook, predictions_shown=predictions_shown)
-            if outcome.statement is None or outcome.annotator is None:
-                refusals.append(outcome)
-                continue
-            age = _age(answer)
-            key = (outcome.statement, outcome.annotator)
-            if key not in newest:
-                newest[key] = (age, outcome)
-                continue
-            older, newer = sorted([newest[key], (age, outcome)], key=lambda pair: pair[0])
-            newest[key] = newer
-            source = f"annotation {older[0][1]}"
-            refusals.append(Refusal("superseded", f"annotation {newer[0][1]} by the same coder is newer", source, *key))
-    outcomes = [outcome for _, outcome in newest.values()]
+            refusals.append(Refusal("invalid", str(error), f"task {task.get('id')}"))
+    outcomes = [read.outcome for read in read_answers(ours, codebook, predictions_shown=predictions_shown)]
     return Readings(
         tuple(sorted((o for o in outcomes if isinstance(o, Annotation)), key=lambda a: (a.statement, a.annotator))),
         (*refusals, *(o for o in outcomes if isinstance(o, Refusal))),
@@ -214,14 +286,24 @@ def _convert(value: Any, kind: Any) -> Any:
         raise _InvalidAnswerError(f"it is not an answer of Label Studio: {error}") from error
 
 
+def _number(value: Mapping[str, Any]) -> int | None:
+    """Return Label Studio's own number of a task or an answer."""
+    number = value.get("id")
+    return number if type(number) is int else None
+
+
 def _age(answer: Mapping[str, Any]) -> tuple[float, int]:
     """Return when an answer was last changed, in seconds, and its number, which settles ties."""
     read = _convert(answer, _Answer)
     return (read.updated_at.timestamp() if read.updated_at else 0.0, read.id)
 
 
-def _shown(task: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a task's statement id and text, after checking that the one fits the other."""
+def shown(task: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a task's statement id and text, after checking that the one fits the other.
+
+    Raises:
+        ValueError: when the task is none of ours, or its text has another length than its statement.
+    """
     data = task.get("data")
     uid, text = (data.get("uid"), data.get("text")) if isinstance(data, Mapping) else (None, None)
     if not isinstance(uid, str) or not isinstance(text, str):
@@ -240,17 +322,30 @@ def _chosen(results: Sequence[_Result], control: str) -> tuple[str, ...]:
 
 
 def _comment(results: Sequence[_Result]) -> str | None:
+    return "\n".join(_written(results, COMMENT)).strip() or None
+
+
+def _written(results: Sequence[_Result], control: str) -> list[str]:
     parts: list[str] = []
     for result in results:
-        if result.from_name == COMMENT and result.value.text:
+        if result.from_name == control and result.value.text:
             parts.extend([result.value.text] if isinstance(result.value.text, str) else result.value.text)
-    return "\n".join(parts).strip() or None
+    return [_storable(part) for part in parts]
+
+
+def _storable(text: str) -> str:
+    """Put a question mark for half a character of two UTF-16 units, which JSON may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _span(text: str, results: Sequence[_Result]) -> tuple[int, int] | None:
-    regions = [r.value for r in results if r.from_name == HOLDER]
+    typed = [line for line in _written(results, HOLDER_WORDS) if line.strip()]
+    # Words that a coder types correct what a model had marked; beside a coder's own mark they are a leftover.
+    regions = [
+        r.value for r in results if r.from_name == HOLDER and not (typed and (r.origin or "").startswith("prediction"))
+    ]
     if not regions:
-        return None
+        return _typed(text, typed)
     if len(regions) > 1:
         raise _InvalidAnswerError(f"it marks {len(regions)} holders, expected one at most")
     region = regions[0]
@@ -263,6 +358,25 @@ def _span(text: str, results: Sequence[_Result]) -> tuple[int, int] | None:
         raise _InvalidAnswerError("it marks no word as holder")
     start = _fitting(text, region.start, region.end, marked)
     return start + len(marked) - len(marked.lstrip()), start + len(marked.rstrip())
+
+
+def _typed(text: str, lines: Sequence[str]) -> tuple[int, int] | None:
+    """Return where the words that a coder has typed first stand in the text."""
+    if not lines:
+        return None
+    if len(lines) > 1:
+        raise _InvalidAnswerError(f"it names {len(lines)} holders, expected one at most")
+    words = unicodedata.normalize("NFC", lines[0]).split()
+    exact, plain = (r"\s+".join(map(re.escape, parts)) for parts in (words, [w.translate(_PLAIN) for w in words]))
+    # "Iran" is looked for outside "Iranian" first, then as a keyboard without curly quotes gives it.
+    found = (
+        re.search(rf"(?<!\w){exact}(?!\w)", text)
+        or re.search(rf"(?<!\w){plain}(?!\w)", text.translate(_PLAIN), re.IGNORECASE)
+        or re.search(exact, text)
+    )
+    if found is None:
+        raise _InvalidAnswerError(f"it names the holder {' '.join(words)!r}, which the statement does not have")
+    return found.span()
 
 
 def _fitting(text: str, start: int, end: int, marked: str) -> int:

@@ -94,7 +94,11 @@ class Answer(Record, frozen=True, kw_only=True):
 
     ``number`` is Label Studio's own, ``stamp`` a hash of what it said, so that every state that was ever pulled stays.
     ``state`` is ``counted`` where it gave ``annotation``, else the reason's kind (``annotation.answers.State``). ``current``
-    says whether the newest pull still found it so. ``raw`` is the server's JSON.
+    says whether the newest pull still found it so. ``raw`` is the server's JSON, without what names a person.
+
+    A draft has the negative of its own number; an answer that is gone has the state ``deleted`` and an empty ``raw``.
+    ``text`` is what the server showed where the ledger has no such statement or another text for it, and ``suggestions``
+    how many predictions the task had.
     """
 
     project: str
@@ -110,10 +114,16 @@ class Answer(Record, frozen=True, kw_only=True):
     annotator: str | None = None
     annotation: Annotation | None = None
     current: bool = True
+    text: str | None = None
+    suggestions: int = 0
 
 
 class Pull(Record, frozen=True, kw_only=True):
-    """One reading of one project: when, how much was there, and the newest ``updated`` among its answers."""
+    """One reading of one project: when, how much was there, and when the server last changed one of the tasks read so far.
+
+    ``full`` says that all tasks were read, not only those changed since the last pull. ``counts`` are current answers by
+    state, and repeated tasks.
+    """
 
     project: str
     at: str
@@ -144,8 +154,9 @@ class Case(Record, frozen=True, kw_only=True):
 class Recheck(Record, frozen=True, kw_only=True):
     """A statement whose settled label is looked at again, blind: a suspected error, or a control among those.
 
-    ``before`` is the stance that gold had, ``score`` how well the label fits what a model says of it (0 to 1, low is
-    suspicious). ``after`` is the blind coder's stance, None while it is open.
+    ``before`` is the label that gold had, ``score`` how well it fits what a model says of it (0 to 1, low is suspicious)
+    and ``suspected`` the question, stance or concerns, on which it fits worst. ``coder`` is who looks at it in which
+    ``round``. ``after`` is their blind reading; where ``closed`` is set without one, they could not judge.
     """
 
     audit: str
@@ -157,3 +168,6 @@ class Recheck(Record, frozen=True, kw_only=True):
     opened: str
     after: Annotation | None = None
     closed: str | None = None
+    round: str = ""
+    coder: str = ""
+    suspected: str = ""

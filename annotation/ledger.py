@@ -16,6 +16,7 @@ from annotation import tables
 from annotation.campaign import Answer, Case, Draw, Item, Project, Pull, Recheck, Role, Sampled, Task
 from corpus.database import Database, open_database
 from corpus.errors import RecordError
+from corpus.identity import digest
 from corpus.records import Annotation, GoldLabel, Record
 from corpus.tables import meta
 
@@ -145,18 +146,21 @@ class Ledger:
         stay and are no longer current.
         """
         t = tables.answers
+        states = list(answers)  # the work may be done again
+        projects = {a.project for a in states}
 
         def work(c: Connection) -> None:
-            for answer in answers:
-                earlier = select(t.c.stamp, t.c.record).where(
-                    t.c.project == answer.project, t.c.number == answer.number, t.c.current
-                )
-                for stamp, record in c.execute(earlier).all():
-                    old = msgspec.structs.replace(msgspec.json.decode(record, type=Answer), current=False)
-                    at = and_(t.c.project == answer.project, t.c.number == answer.number, t.c.stamp == stamp)
-                    c.execute(update(t).where(at).values(current=False, record=_json(old)))
+            now = select(t.c.record).where(t.c.project.in_(projects), t.c.current)
+            before = {(a.project, a.number): a for a in _decoded(c.execute(now).scalars(), Answer)}
+            for answer in states:
+                old = before.get((answer.project, answer.number))
+                if old is not None:
+                    at = and_(t.c.project == old.project, t.c.number == old.number, t.c.stamp == old.stamp)
+                    over = _json(msgspec.structs.replace(old, current=False))
+                    c.execute(update(t).where(at).values(current=False, record=over))
                 key = {"project": answer.project, "number": answer.number, "stamp": answer.stamp, "current": answer.current}
                 self._upsert(c, t, key, answer, update=("current", "record"))
+                before[answer.project, answer.number] = answer
             self._upsert(c, tables.pulls, {"project": pull.project, "at": pull.at}, pull, update=("record",))
 
         self._database.write(work)
@@ -212,7 +216,7 @@ class Ledger:
             for label in labels:
                 here = and_(t.c.statement == label.statement, t.c.codebook_version == label.codebook_version, t.c.current)
                 before = c.execute(select(t.c.record).where(here)).scalar_one_or_none()
-                if before is not None and before == _json(label):
+                if before is not None and msgspec.json.decode(before, type=GoldLabel) == label:
                     counts["same"] += 1
                     continue
                 counts["new" if before is None else "changed"] += 1
@@ -221,6 +225,7 @@ class Ledger:
                     "statement": label.statement,
                     "codebook_version": label.codebook_version,
                     "made": made,
+                    "stamp": digest(_json(label)),
                     "current": True,
                 }
                 self._upsert(c, t, key, label, update=("current", "record"))

@@ -35,6 +35,13 @@ answers = _table(
     Column("current", Boolean, nullable=False),
 )
 pulls = _table("pulls", _key("project"), _key("at"))
-gold = _table("gold", _key("statement"), _key("codebook_version"), _key("made"), Column("current", Boolean, nullable=False))
+gold = _table(
+    "gold",
+    _key("statement"),
+    _key("codebook_version"),
+    _key("made"),
+    _key("stamp"),  # of the label, so that two of one moment both stay
+    Column("current", Boolean, nullable=False),
+)
 cases = _table("cases", _key("statement"), _key("codebook_version"))
 rechecks = _table("rechecks", _key("audit"), _key("statement"))

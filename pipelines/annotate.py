@@ -10,11 +10,10 @@ from pathlib import Path
 from annotation.answers import Refusal, State
 from annotation.codebook import Codebook
 from annotation.label_studio import Client, PushResult, connect, pull, push
-from corpus.errors import RecordError, UsageError
-from corpus.extract import document_paths, read_document
+from annotation.server import find_server
+from corpus.errors import UsageError
 from corpus.files import write_jsonl
-from corpus.records import Document, Statement
-from corpus.segment import segment
+from pipelines.frame import read_folder
 from pipelines.queue import read_queue
 
 
@@ -53,13 +52,16 @@ class ProjectPull:
     refusals: tuple[Refusal, ...]
 
 
-def server(environ: Mapping[str, str] | None = None) -> Client:
-    """Connect to the server that the environment names.
+def server(environ: Mapping[str, str] | None = None, *, workspace: Path | None = None) -> Client:
+    """Connect to the server that the environment names, else to the workspace's own one that `annotate serve` runs.
 
     Raises:
-        UsageError: when ``LABEL_STUDIO_URL`` or ``LABEL_STUDIO_API_KEY`` is missing, or the server refuses them.
+        UsageError: when the environment names none and no server of the workspace runs, or the server refuses the key.
+        RecordError: when the files of the workspace's server are damaged.
     """
     found = os.environ if environ is None else environ
+    if workspace is not None:
+        return connect(*find_server(workspace, found))
     missing = [name for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY") if not found.get(name, "").strip()]
     if missing:
         raise UsageError(
@@ -69,7 +71,14 @@ def server(environ: Mapping[str, str] | None = None) -> Client:
     return connect(found["LABEL_STUDIO_URL"].strip(), found["LABEL_STUDIO_API_KEY"].strip())
 
 
-def push_folder(folder: Path, *, project: str, codebook: Codebook, environ: Mapping[str, str] | None = None) -> FolderPush:
+def push_folder(
+    folder: Path,
+    *,
+    project: str,
+    codebook: Codebook,
+    environ: Mapping[str, str] | None = None,
+    workspace: Path | None = None,
+) -> FolderPush:
     """Cut the documents of a folder into statements and put them into a Label Studio project.
 
     A document that cannot be read is named in ``problems``; the others go on.
@@ -79,30 +88,24 @@ def push_folder(folder: Path, *, project: str, codebook: Codebook, environ: Mapp
         CodebookError: when the project was made with another codebook.
         TreatyStanceError: when the server fails.
     """
-    paths, skipped = document_paths(folder)
-    statements: list[tuple[Statement, Document]] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            document = read_document(path, root=folder)
-        except (RecordError, UsageError) as error:
-            problems.append(str(error))
-            continue
-        statements.extend((statement, document) for statement in segment(document).statements)
-    if not statements:
-        why = f"; the first problem: {problems[0]}" if problems else ""
-        raise UsageError(f"{folder}: expected documents with statements, found none in {len(paths)} files{why}")
-    result = push(server(environ), project, statements, codebook)
+    read = read_folder(folder)
+    if not read.statements:
+        why = f"; the first problem: {read.problems[0]}" if read.problems else ""
+        files = read.documents + len(read.problems)
+        raise UsageError(f"{folder}: expected documents with statements, found none in {files} files{why}")
+    result = push(server(environ, workspace=workspace), project, read.statements, codebook)
     return FolderPush(
-        documents=len(paths) - len(problems),
-        passed_over=len(skipped),
-        statements=len({statement.id for statement, _ in statements}),
+        documents=read.documents,
+        passed_over=read.passed_over,
+        statements=len({statement.id for statement, _ in read.statements}),
         push=result,
-        problems=(*problems, *result.problems),
+        problems=(*read.problems, *result.problems),
     )
 
 
-def push_queue(path: Path, *, project: str, codebook: Codebook, environ: Mapping[str, str] | None = None) -> QueuePush:
+def push_queue(
+    path: Path, *, project: str, codebook: Codebook, environ: Mapping[str, str] | None = None, workspace: Path | None = None
+) -> QueuePush:
     """Put the statements of a queue that ``label`` wrote into a Label Studio project, in the queue's order.
 
     A line that is no queue item, or of another codebook, is named in ``problems``; the others go on.
@@ -116,11 +119,18 @@ def push_queue(path: Path, *, project: str, codebook: Codebook, environ: Mapping
     if not statements:
         why = f"; the first problem: {problems[0]}" if problems else ""
         raise UsageError(f"{path}: expected statements that wait for a coder, found none{why}")
-    result = push(server(environ), project, statements, codebook)
+    result = push(server(environ, workspace=workspace), project, statements, codebook)
     return QueuePush(len({s.id for s, _ in statements}), result, (*problems, *result.problems))
 
 
-def pull_project(project: str, output: Path, *, codebook: Codebook, environ: Mapping[str, str] | None = None) -> ProjectPull:
+def pull_project(
+    project: str,
+    output: Path,
+    *,
+    codebook: Codebook,
+    environ: Mapping[str, str] | None = None,
+    workspace: Path | None = None,
+) -> ProjectPull:
     """Write a project's annotations to a JSON Lines file, sorted by statement and annotator; an older file is replaced.
 
     Raises:
@@ -130,7 +140,7 @@ def pull_project(project: str, output: Path, *, codebook: Codebook, environ: Map
     """
     if output.is_dir():
         raise UsageError(f"{output}: expected the name of a file to write, found a folder; give a name in it")
-    result = pull(server(environ), project, codebook)
+    result = pull(server(environ, workspace=workspace), project, codebook)
     write_jsonl(output, result.annotations)
     return ProjectPull(
         output=output,

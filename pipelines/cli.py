@@ -22,6 +22,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _METHODS = ("auto", "fine-tune", "frozen")  # as pipelines.selection has them, which is too heavy to import for --help
 _RECIPE_HELP = "How to learn: frozen fits regressions on the encoder as it is; auto tries the ways where labels are few."
 _SPLIT_HELP = "Parts at random, or test on the latest publications; documents that belong together stay together."
+_WORKSPACE_HELP = "A workspace whose gold it is; default: the one you are in, if any."
 _WARM_HELP = "Outside stance data (JSON Lines with text, target, label) to fine-tune the encoder on first."
 
 
@@ -79,9 +80,15 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 
 
 @cli.command()
-@click.option("--output", type=FOLDER, default=Path("bundle"), show_default=True, help="Folder of the bundle.")
-@click.option("--corpus", type=FOLDER, default=None, help="Labelled statements; default: the reference corpus.")
-@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the shipped one.")
+@click.option("--workspace", type=FOLDER, default=None, help=_WORKSPACE_HELP)
+@click.option("--output", type=FOLDER, default=None, help="Folder of the bundle; default: bundle, or bundles/DATE there.")
+@click.option(
+    "--corpus",
+    type=FOLDER,
+    default=None,
+    help="Labelled statements; default: the workspace's gold, or the reference corpus.",
+)
+@click.option("--codebook", type=FOLDER, default=None, help="Codebook file; default: the workspace's, or the shipped one.")
 @click.option("--split", type=click.Choice(["grouped", "time"]), default="grouped", show_default=True, help=_SPLIT_HELP)
 @click.option("--split-seed", type=int, default=None, help="Of a grouped split into parts; default: 0.")
 @click.option("--recipe", "method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help=_RECIPE_HELP)
@@ -90,7 +97,8 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @_training_options
 @quiet_option
 def train(
-    output: Path,
+    workspace: Path | None,
+    output: Path | None,
     corpus: Path | None,
     codebook: Path | None,
     split: Any,
@@ -103,20 +111,25 @@ def train(
 ) -> None:
     """Train on labelled statements and write a bundle.
 
-    CORPUS is a folder with documents.jsonl, annotations.jsonl and gold.jsonl, or one JSON Lines file with text, stance and
-    concerns on each line.
+    In a workspace, or with --workspace, it learns from the gold that the campaign there has settled. CORPUS is a folder with
+    documents.jsonl, annotations.jsonl and gold.jsonl, or one JSON Lines file with text, stance and concerns on each line.
 
-    Example: treaty-stance train --corpus gold.jsonl --codebook codebook.yaml --output bundles/first
+    Example: treaty-stance train --workspace hanoi
     """
     from pipelines.training import TrainJob
     from pipelines.training import train as run
+    from pipelines.workspace import bundle_folder, find_workspace
 
     say = say_to(quiet)
     if split == "time" and split_seed is not None:
         raise click.UsageError("--split-seed: a split by time draws nothing at random; leave it out")
+    if corpus is not None and workspace is not None:
+        raise click.UsageError("--corpus and --workspace name two sets of labels; leave one of them out")
+    project = None if corpus is not None else find_workspace(workspace)
     job = TrainJob(
-        output=output,
+        output=output or (Path("bundle") if project is None else bundle_folder(project, today())),
         corpus=corpus,
+        workspace=project,
         codebook=codebook,
         split=split,
         split_seed=split_seed or 0,
@@ -136,7 +149,13 @@ def train(
 @cli.command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--input", "inputs", type=FOLDER, default=None, help="Other labelled statements to measure it on.")
-@click.option("--corpus", type=FOLDER, default=None, help="What the bundle was trained on; default: reference corpus.")
+@click.option(
+    "--corpus",
+    type=FOLDER,
+    default=None,
+    help="What it was trained on; default: the workspace's gold, if it was that, or the reference corpus.",
+)
+@click.option("--workspace", type=FOLDER, default=None, help="Whose gold it was trained on; default: the one it lies in.")
 @click.option("--part", type=click.Choice(["test", "development"]), default="test", show_default=True)
 @click.option("--output", type=FOLDER, default=None, help="JSON file for the figures; default: none is written.")
 @click.option("--page", type=FOLDER, default=None, help="HTML file for the figures, charts and mistakes; default: none.")
@@ -149,6 +168,7 @@ def evaluate(
     bundle: Path,
     inputs: Path | None,
     corpus: Path | None,
+    workspace: Path | None,
     part: str,
     output: Path | None,
     page: Path | None,
@@ -164,12 +184,16 @@ def evaluate(
     """
     from models.evaluation import Bootstrap
     from pipelines.evaluation import comparison_table, evaluate_bundle, evaluation_table, spread_table, write_evaluation
+    from pipelines.workspace import find_workspace
 
+    if corpus is not None and workspace is not None:
+        raise click.UsageError("--corpus and --workspace name two sets of labels; leave one of them out")
     set_threads(threads)
     chosen: Any = part
     evaluation = evaluate_bundle(
         bundle,
         corpus=corpus,
+        workspace=None if workspace is None else find_workspace(workspace),
         inputs=inputs,
         part=chosen,
         bootstrap=Bootstrap(resamples=resamples),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from corpus.errors import RecordError
+from corpus.errors import RecordError, UsageError
 from corpus.files import write_json
-from pipelines.labelled import read_labelled
+from corpus.sources import Project
+from pipelines.labelled import read_gold, read_labelled
+from pipelines.workspace import find_workspace
 
 if TYPE_CHECKING:
     from models.breakdown import Comparison
@@ -29,6 +31,7 @@ def evaluate_bundle(
     folder: Path,
     *,
     corpus: Path | None = None,
+    workspace: Project | None = None,
     inputs: Path | None = None,
     part: Part = "test",
     bootstrap: Bootstrap | None = None,
@@ -39,8 +42,10 @@ def evaluate_bundle(
 
     Args:
         folder: The bundle.
-        corpus: What it was trained on (None: the reference corpus); one part of it is evaluated and the baseline is fitted
-            on its train part.
+        corpus: What it was trained on; one part of it is evaluated and the baseline is fitted on its train part. None: the
+            reference corpus, or where the bundle was trained on a workspace's gold, that gold as it stands now.
+        workspace: Whose gold it was trained on. None: the workspace that a bundle of that kind lies in, or else the one
+            that the command was called in.
         inputs: Other labelled statements, evaluated whole; the baseline is the one of ``corpus`` all the same.
         part: ``test``, or ``development`` while a recipe is being chosen.
         bootstrap: Resamples and seed of the intervals.
@@ -64,7 +69,9 @@ def evaluate_bundle(
     predictor = Predictor.load(folder)
     codebook = predictor.codebook
     split = read_split(folder / "split.json")
-    known = read_labelled(corpus, codebook)
+    if corpus is None and workspace is None and predictor.bundle.manifest.get("corpus", {}).get("workspace"):
+        workspace = _workspace_of(folder)
+    known = read_gold(corpus, workspace, codebook)
     examples: Sequence[Example] = take(known.examples, split, part)
     name: str = part
     if inputs is not None:
@@ -98,6 +105,16 @@ def evaluate_bundle(
         )
         evaluation = msgspec.structs.replace(evaluation, against=comparison)
     return evaluation
+
+
+def _workspace_of(bundle: Path) -> Project:
+    """Return the workspace that a bundle lies in, as `train` puts it there, else the one around the command."""
+    found = find_workspace(None, here=bundle.resolve().parent.parent) or find_workspace(None)
+    if found is None:
+        raise UsageError(
+            f"{bundle}: expected the workspace on whose gold it was trained, found none around it; name it with --workspace"
+        )
+    return found
 
 
 def _decided(predictor: Predictor, examples: Sequence[Example]) -> Decisions:
@@ -167,7 +184,7 @@ def evaluation_table(evaluation: Evaluation, *, labels: bool = True) -> str:
         f"{_cut(evaluation)}); in brackets 95 % intervals, bootstrap by document with {evaluation.bootstrap['resamples']} "
         f"resamples; annotators: second reading against first, on {evaluation.doubly_annotated} statements"
     )
-    return "\n".join([*_lined(rows), "", note])
+    return "\n".join([*aligned(rows), "", note])
 
 
 def spread_table(evaluation: Evaluation) -> str:
@@ -177,7 +194,7 @@ def spread_table(evaluation: Evaluation) -> str:
     for s in evaluation.spread:
         rows.append((titles.get(s.name, s.name), f"{s.mean:.3f}", f"{s.sd:.3f}", " ".join(f"{v:.3f}" for v in s.values)))
     count = len(evaluation.spread[0].values) if evaluation.spread else 0
-    return "\n".join([*_lined(rows), "", f"{count} bundles that differ in their seed alone; sd: sample standard deviation"])
+    return "\n".join([*aligned(rows), "", f"{count} bundles that differ in their seed alone; sd: sample standard deviation"])
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -186,13 +203,13 @@ def comparison_table(comparison: Comparison) -> str:
     for f in comparison.figures:
         if f.label is None:
             p = "-" if f.p is None else f"{f.p:.3f}"
-            rows.append((f.title, _cell(f.first), _cell(f.second), _cell(f.difference, signed=True), p))
+            rows.append((f.title, cell(f.first), cell(f.second), cell(f.difference, signed=True), p))
     note = (
         f"first: {comparison.first}; second: {comparison.second}; {comparison.statements} statements of "
         f"{comparison.documents} documents ({comparison.part} part), the same documents drawn for both in each of "
         f"{comparison.bootstrap['resamples']} resamples; p: how often the difference has the other sign, two-sided"
     )
-    return "\n".join([*_lined(rows), "", note])
+    return "\n".join([*aligned(rows), "", note])
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -220,17 +237,18 @@ def _cut(evaluation: Evaluation) -> str:
 
 def _row(figure: Figure) -> tuple[str, ...]:
     sides = (figure.model, figure.baseline, figure.annotators)
-    return figure.title, str(figure.support), *map(_cell, sides), _cell(figure.difference, signed=True)
+    return figure.title, str(figure.support), *map(cell, sides), cell(figure.difference, signed=True)
 
 
-def _cell(value: Interval | None, *, signed: bool = False) -> str:
+def cell(value: Interval | None, *, signed: bool = False) -> str:
+    """Return a figure with its interval as text, a dash where there is none."""
     if value is None:
         return "-"
     form = "+.2f" if signed else ".2f"
     return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
 
 
-def _lined(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines of aligned columns, the first one to the left, with a rule below the headings."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [

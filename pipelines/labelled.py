@@ -1,7 +1,8 @@
-"""Labelled statements to learn from: a corpus folder in the reference corpus's form, or one JSON Lines file."""
+"""Labelled statements to learn from: a workspace's gold, a folder in the reference corpus's form, or a JSON Lines file."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from corpus.errors import RecordError, UsageError
 from corpus.identity import digest, document_id, file_sha256, normalise, statement_id
 from corpus.records import Document, GoldLabel, Statement
 from corpus.reference_corpus import load_reference
+from corpus.sources import Project
 
 if TYPE_CHECKING:
+    from annotation.ledger import Ledger
     from models.dataset import Example
 
 
@@ -36,13 +39,17 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled statements with where they come from. ``names`` gives each statement the id that its source uses."""
+    """Labelled statements with where they come from. ``names`` gives each statement the id that its source uses.
+
+    ``workspace`` says that they are the gold of a workspace, and not of files.
+    """
 
     name: str
     sha256: str
     examples: tuple[Example, ...]
     names: Mapping[str, str]
     without_gold: int = 0
+    workspace: bool = False
 
 
 def read_labelled(path: Path | None, codebook: Codebook) -> Labelled:
@@ -79,6 +86,74 @@ def read_labelled(path: Path | None, codebook: Codebook) -> Labelled:
         reference.reference_id,
         len(reference.statements) - len(examples),
     )
+
+
+def read_gold(path: Path | None, workspace: Project | None, codebook: Codebook) -> Labelled:
+    """Read the gold of a workspace where there is one, else labelled statements as :func:`read_labelled` does.
+
+    Raises:
+        UsageError: when both are given, and as the two functions do.
+        RecordError: as they do.
+        CodebookError: as they do.
+    """
+    if workspace is None:
+        return read_labelled(path, codebook)
+    if path is not None:
+        raise UsageError(f"{path}: expected labelled statements or a workspace, found both; leave one of them out")
+    return read_workspace(workspace, codebook)
+
+
+def read_workspace(project: Project, codebook: Codebook) -> Labelled:
+    """Read the gold of a workspace, as it stands under one codebook, with the blind readings behind it.
+
+    Readings that were made with a model's suggestion in sight are left out: they are no second opinion on that model.
+    Statements that coders have read and nobody has settled are counted in ``without_gold``.
+
+    Raises:
+        UsageError: when there is no gold under this codebook.
+        RecordError: when the database cannot be read, or a gold label's statement is not in it.
+        CodebookError: on a label that the codebook does not have.
+    """
+    from annotation.ledger import Ledger
+    from models.dataset import build_examples
+
+    with Ledger.open(project.store_url) as ledger:
+        gold = ledger.gold(codebook.id)
+        if not gold:
+            raise UsageError(_no_gold(project, codebook, ledger))
+        items = ledger.items([g.statement for g in gold])
+        everyone = ledger.annotations(codebook_version=codebook.id)
+    readings = [a for a in everyone if a.blind]
+    lost = [g.statement for g in gold if g.statement not in items]
+    if lost:
+        raise RecordError(
+            f"{project.root}: expected the text of every statement with a gold label, found none of {lost[0]} "
+            f"({len(lost)} of {len(gold)} lack it); take the database back from a copy"
+        )
+    check_labels(readings, gold, codebook)
+    kept = sorted(items.values(), key=lambda i: (i.document.id, i.statement.start, i.statement.end))
+    statements = [i.statement for i in kept]
+    return Labelled(
+        name=f"gold of {project.root.resolve().name}",
+        sha256=digest(*(msgspec.json.encode((g, items[g.statement].statement.text)).decode() for g in gold)),
+        examples=build_examples(statements, {i.document.id: i.document for i in kept}, gold, readings),
+        names={s.id: s.id for s in statements},
+        without_gold=len({a.statement for a in everyone} - items.keys()),
+        workspace=True,
+    )
+
+
+def _no_gold(project: Project, codebook: Codebook, ledger: Ledger) -> str:
+    """Say in one sentence that there is no gold, and how to come by some."""
+    expected = f"{project.root}: expected settled labels under codebook {codebook.id}, found none"
+    others = Counter(g.codebook_version for g in ledger.gold())
+    if others:
+        version, n = others.most_common(1)[0]
+        return f"{expected} but {n} under {version}; take that codebook, or code anew: `treaty-stance annotate recode`"
+    read = len({a.statement for a in ledger.annotations(codebook_version=codebook.id)})
+    if read:
+        return f"{expected} while {read} statements have been read; settle them: `treaty-stance annotate gold`"
+    return f"{expected} and no reading either; begin with `treaty-stance annotate push`"
 
 
 def _from_lines(path: Path, codebook: Codebook) -> Labelled:

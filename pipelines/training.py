@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from annotation.codebook import load_codebook
+from annotation.codebook import Codebook, load_codebook
 from corpus.errors import UsageError
-from pipelines.labelled import Labelled, read_labelled
+from corpus.sources import Project
+from pipelines.labelled import Labelled, read_gold
 from pipelines.manifest import package_version
+from pipelines.workspace import workspace_codebook
 
 if TYPE_CHECKING:
     from models.pairs import PairSet
@@ -29,6 +31,7 @@ _VERSIONS = ("torch", "transformers", "datasets", "scikit-learn", "numpy", "toke
 class TrainJob:
     """What to train on and where to write. ``corpus`` and ``codebook`` None mean the shipped ones.
 
+    With a ``workspace`` it is that workspace's gold, under its own codebook where none is named; ``corpus`` is then None.
     ``method`` is ``fine-tune``, ``frozen`` or ``auto`` (:func:`pipelines.selection.select`). ``warm_start`` names files of
     outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`), ``teachers`` bundles whose
     probabilities are mixed into the targets (:mod:`pipelines.teacher`).
@@ -42,6 +45,7 @@ class TrainJob:
     method: str = "fine-tune"
     warm_start: tuple[Path, ...] = ()
     teachers: tuple[Path, ...] = ()
+    workspace: Project | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -93,10 +97,10 @@ def train(
     from pipelines.teacher import ask_teachers
 
     check_target(job.output)
-    codebook = load_codebook(job.codebook)
+    codebook = _codebook(job)
     outside = _outside(job, say)
     warm = WarmStart(outside, pair_recipe(recipe), listener) if outside else None
-    labelled = read_labelled(job.corpus, codebook)
+    labelled = read_gold(job.corpus, job.workspace, codebook)
     known = labelled.examples
     split = make_time_split(known) if job.split == "time" else make_split(known, seed=job.split_seed)
     sizes = {part: len(ids) for part, ids in split.parts.items()}
@@ -125,6 +129,12 @@ def train(
     model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts)
     drop_checkpoint(job.checkpoint)
     return TrainResult(job.output, model_id, selected.trained, sizes, selected.selection)
+
+
+def _codebook(job: TrainJob) -> Codebook:
+    if job.workspace is not None and job.codebook is None:
+        return workspace_codebook(job.workspace.root)
+    return load_codebook(job.codebook)
 
 
 def _outside(job: TrainJob, say: Callable[[str], object]) -> tuple[PairSet, ...]:
@@ -156,6 +166,7 @@ def _facts(labelled: Labelled, sizes: dict[str, int], seed: int, created: str) -
         "corpus": {
             "name": labelled.name,
             "sha256": labelled.sha256,
+            **({"workspace": True} if labelled.workspace else {}),
             "statements": len(labelled.examples),
             "without_gold": labelled.without_gold,
             "parts": sizes,

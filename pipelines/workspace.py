@@ -1,17 +1,28 @@
-"""A new workspace: the folder that belongs to one treaty."""
+"""A workspace: the folder that belongs to one treaty; made, found, and where things lie in it."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
 
+from annotation.codebook import Codebook, load_codebook
 from corpus.errors import UsageError
 from corpus.files import write_text
-from corpus.sources import PROJECT
+from corpus.sources import PROJECT, Project, load_project
 
 CODEBOOK = "codebook.yaml"
 _FOLDERS = ("inbox", "snapshots", "bundles", "labels", "reports")
-_IGNORE = "corpus.db*\nsnapshots/\nruns/\nbundles/\nlabels/\nreports/\ninbox/\nmanifest.json\n"
+_IGNORE = """corpus.db*
+snapshots/
+runs/
+bundles/
+labels/
+reports/
+inbox/
+manifest.json
+label-studio/
+.venv-label-studio/
+"""
 
 
 def init_workspace(folder: Path) -> tuple[Path, ...]:
@@ -41,3 +52,38 @@ def init_workspace(folder: Path) -> tuple[Path, ...]:
     for name in _FOLDERS:
         (folder / name).mkdir(exist_ok=True)
     return tuple(written)
+
+
+def find_workspace(given: Path | None, *, here: Path | None = None) -> Project | None:
+    """Return the workspace that was named, else the one that a command was called in; None where it was called in none.
+
+    Args:
+        given: The folder that was named, if any.
+        here: The folder that a command was called in; default: the current one.
+
+    Raises:
+        UsageError: when the named folder is no workspace, or its `project.toml` is malformed.
+    """
+    folder = given or here or Path()
+    if given is None and not (folder / PROJECT).is_file():
+        return None
+    return load_project(folder)
+
+
+def workspace_codebook(folder: Path) -> Codebook:
+    """Return the codebook that the workspace in a folder codes with.
+
+    Raises:
+        UsageError: when it is missing.
+        CodebookError: when it is none.
+    """
+    return load_codebook(folder / CODEBOOK)
+
+
+def bundle_folder(project: Project, day: str) -> Path:
+    """Return a free folder for a bundle that is made on an ISO day: `bundles/2026-01-31`, then `-2`, and so on."""
+    folder, n = project.root / "bundles" / day, 1
+    while folder.exists():
+        n += 1
+        folder = folder.with_name(f"{day}-{n}")
+    return folder

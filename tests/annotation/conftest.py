@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -73,11 +76,15 @@ class LabelStudioServer:
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    running = os.environ.get("TEST_LABEL_STUDIO")  # URL, e-mail and password, with spaces between: no start, while you develop
+    running = os.environ.get(
+        "TEST_LABEL_STUDIO"
+    )  # URL, e-mail and password, with spaces between: no start, while you develop
     if running:
         url, *account = running.split()
         owner = Account(*account)
-        yield LabelStudioServer(url, Session(url, owner).send("POST", "/api/token/")["token"], owner)
+        # A person has one token at a time, and its text is shown once: each run signs somebody up for a fresh one.
+        guest = LabelStudioServer(url, "", owner).second_account()
+        yield LabelStudioServer(url, Session(url, guest).send("POST", "/api/token/")["token"], owner)
         return
     command = Path(os.environ.get("LABEL_STUDIO_BIN") or ROOT / ".venv-label-studio" / "bin" / "label-studio")
     if not command.is_file():
@@ -108,6 +115,18 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
         yield LabelStudioServer(url, Session(url, owner).send("POST", "/api/token/")["token"], owner)
     finally:
         _stop(process)
+
+
+@pytest.fixture(scope="session")
+def coding() -> ModuleType:
+    """The module ``coding.py`` beside this file: a person at a browser, and what two coders make of ten statements."""
+    spec = importlib.util.spec_from_file_location("coding", Path(__file__).with_name("coding.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["coding"] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
 
 
 def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

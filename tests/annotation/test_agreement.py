@@ -290,6 +290,13 @@ def test_the_table_has_a_row_for_each_question_and_label_and_says_why_a_figure_i
     assert rows[4][4:] == ("none (all readings are alike)", "none (no reading has it)")
 
 
-def test_importing_the_module_loads_no_heavy_package():
-    code = "import sys, annotation.agreement; print(*{'nltk', 'sklearn', 'numpy', 'pandas'} & set(sys.modules))"
+def test_a_figure_shows_its_interval_if_it_has_one():
+    assert str(Figure(0.5)) == "0.500"
+    assert str(Figure(0.5, "", 0.416, 0.584)) == "0.500 [0.42, 0.58]"
+    assert str(Figure(None, "no statement")) == "none (no statement)"
+
+
+def test_importing_the_modules_loads_no_heavy_package():
+    heavy = {"nltk", "sklearn", "numpy", "pandas", "crowdkit"}
+    code = f"import sys, annotation.leaning, annotation.aggregation; print(*{heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"

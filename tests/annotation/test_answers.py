@@ -8,6 +8,7 @@ from annotation.answers import (
     Refusal,
     holder_span,
     index_to_utf16,
+    read_answers,
     read_tasks,
     tally,
     to_annotation,
@@ -60,6 +61,10 @@ def comment(*lines: str) -> dict[str, Any]:
     return {"from_name": "comment", "to_name": "text", "type": "textarea", "value": {"text": list(lines)}}
 
 
+def words(*lines: str) -> dict[str, Any]:
+    return {"from_name": "holder_words", "to_name": "text", "type": "textarea", "value": {"text": list(lines)}}
+
+
 def answer(*results: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {
         "id": 9,
@@ -85,6 +90,7 @@ def test_a_whole_answer_becomes_an_annotation_with_concerns_in_the_codebooks_ord
         choice("stance", "con"),
         choice("concerns", "noise", "cost"),
         choice("holder_type", "firm"),
+        choice("voice", "reported"),
         comment("Not sure of the ", "second sentence."),
     )
     assert to_annotation(shown(), given_answer, codebook) == Annotation(
@@ -94,7 +100,10 @@ def test_a_whole_answer_becomes_an_annotation_with_concerns_in_the_codebooks_ord
         stance="con",
         concerns=("cost", "noise"),
         holder="Acme",
+        holder_start=SECOND_ACME,
+        holder_end=SECOND_ACME + 4,
         holder_type="firm",
+        voice="reported",
         blind=True,
         seconds=4.5,
         comment="Not sure of the \nsecond sentence.",
@@ -145,6 +154,78 @@ def test_a_mark_that_does_not_fit_the_text_is_invalid(codebook: Codebook, region
     assert reason in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("typed", "span"),
+    [
+        ("Acme", (12, 16)),  # the first of the two
+        (" Acme\n", (12, 16)),
+        ("Acme  says", (22, 31)),
+        ("𠮷", (32, 33)),
+        ("no", (34, 36)),
+        ("cme", (13, 16)),
+        ("  ", None),
+    ],
+)
+def test_typed_words_are_the_holder_where_they_first_stand(typed: str, span: tuple[int, int] | None) -> None:
+    assert holder_span(TEXT, {"result": [words(typed)]}) == span
+    assert span is None or TEXT[slice(*span)] == " ".join(typed.split())
+
+
+def test_typed_words_stand_as_whole_words_first_and_with_any_white_space_between_them() -> None:
+    text = "Iranians asked the European\nUnion, and Iran answered in Ame\u0301rica, in América."
+    start = text.index("Iran answered")
+    assert holder_span(text, {"result": [words("Iran")]}) == (start, start + 4)
+    assert holder_span(text, {"result": [words("European Union")]}) == (19, 33)
+    start = text.index("América")  # what is typed with a combining accent is the same word
+    assert holder_span(text, {"result": [words("Ame\u0301rica")]}) == (start, start + 7)
+
+
+def test_a_mark_wins_over_typed_words() -> None:
+    assert holder_span(TEXT, {"result": [words("They"), mark(22, 26, "Acme")]}) == (22, 26)
+
+
+def test_typed_words_correct_what_a_model_has_marked() -> None:
+    suggested = {**mark(22, 26, "Acme"), "origin": "prediction"}
+    changed = {**suggested, "origin": "prediction-changed"}
+    start = TEXT.index("They")
+    for region in (suggested, changed):
+        assert holder_span(TEXT, {"result": [words("They"), region]}) == (start, start + 4)
+        assert holder_span(TEXT, {"result": [words(" "), region]}) == (22, 26)
+
+
+@pytest.mark.parametrize("typed", ["Zoe's 'aide'", "zoe’s “aide”", 'ZOE\'S "aide"'])
+def test_typed_words_need_no_curly_quotes_nor_capitals(typed: str) -> None:
+    text = "The zoe’s “aide”–Zoe’s ‘aide’ – spoke."
+    found = holder_span(text, {"result": [words(typed)]})
+    assert found is not None
+    assert text[slice(*found)].casefold().translate(str.maketrans("’‘“”", "''\"\"")) == typed.casefold().translate(
+        str.maketrans("’‘“”", "''\"\"")
+    )
+
+
+def test_a_cause_is_part_of_an_adjudicators_answer_only(codebook: Codebook) -> None:
+    given_answer = answer(choice("stance", "pro"), choice("cause", "slip"))
+    outcome = to_annotation(shown(), given_answer, codebook, adjudication=True)
+    assert isinstance(outcome, Annotation)
+    assert outcome.stance == "pro"
+
+
+def test_half_a_character_in_a_comment_is_kept_as_a_question_mark(codebook: Codebook) -> None:
+    outcome = to_annotation(shown(), answer(choice("stance", "pro"), comment("a \ud83d b")), codebook)
+    assert isinstance(outcome, Annotation)
+    assert outcome.comment == "a ? b"
+
+
+def test_where_names_are_given_everybody_else_is_a_stranger(codebook: Codebook) -> None:
+    old = answer(choice("stance", "pro"), id=1)
+    strange = answer(choice("stance", "con"), id=2, completed_by=4, updated_by=4, updated_at="2026-11-23T06:00:00Z")
+    reads = read_answers([shown(old, strange)], codebook, names={2: "anna"})
+    assert [(r.number, r.task, r.outcome.annotator) for r in reads] == [(1, 5, "anna"), (2, 5, "label-studio-4")]
+    assert isinstance(reads[0].outcome, Annotation)
+    assert isinstance(reads[1].outcome, Refusal)
+    assert reads[1].outcome.state == "stranger"
+
+
 def test_two_marks_are_invalid(codebook: Codebook) -> None:
     outcome = refused(codebook, choice("stance", "con"), mark(2, 6, "They"), mark(22, 26, "Acme"))
     assert outcome == Refusal(
@@ -164,6 +245,11 @@ def test_two_marks_are_invalid(codebook: Codebook) -> None:
         ([choice("stance", "pro"), choice("stance", "con")], "found 2 and 0"),
         ([choice("stance", "pro"), choice("mood", "x"), choice("tone", "y")], "does not ask: mood, tone"),
         ([choice("stance", "pro", type="labels")], "does not ask: stance"),
+        ([choice("stance", "pro"), choice("cause", "slip")], "does not ask: cause"),
+        ([choice("stance", "pro"), choice("voice", "loud")], "at most one voice of own, reported, editorial, found loud"),
+        ([choice("stance", "pro"), choice("voice", "own", "reported")], "found own, reported"),
+        ([choice("stance", "pro"), words("Acma")], "the holder 'Acma', which the statement does not have"),
+        ([choice("stance", "pro"), words("They", "Acme")], "names 2 holders"),
         ([{"type": "relation", "from_id": "a", "to_id": "b"}], "missing required field `from_name`"),
     ],
 )
@@ -225,7 +311,7 @@ def test_of_several_answers_by_one_coder_the_newest_counts_in_whatever_order(cod
             ("label-studio-2", "con"),
             ("label-studio-4", "open"),
         ]
-        assert [(r.state, r.source) for r in readings.refusals] == [("superseded", "annotation 1")]
+        assert [(r.state, r.source) for r in readings.refusals] == [("superseded", "annotation 1 of task 5")]
 
 
 def test_the_newest_answer_counts_over_two_copies_of_a_task(codebook: Codebook) -> None:

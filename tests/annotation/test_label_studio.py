@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def codebook() -> Codebook:
 
 @pytest.fixture
 def title(request: pytest.FixtureRequest) -> str:
-    return request.node.name.removeprefix("test_")[:50]
+    return f"{request.node.name.removeprefix('test_')[:40]} {secrets.token_hex(4)}"  # the server may be an older one
 
 
 @pytest.fixture(scope="session")
@@ -196,6 +197,8 @@ class TestPull:
                 stance="against",
                 concerns=("surveillance", "scope"),
                 holder="Microsoft",
+                holder_start=SECOND_MICROSOFT,
+                holder_end=SECOND_MICROSOFT + 9,
                 holder_type="industry",
                 blind=True,
                 seconds=7.25,

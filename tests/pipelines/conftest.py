@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from annotation.codebook import Codebook, parse_codebook
+from annotation.campaign import Answer, Item, Pull, Recheck, Role
+from annotation.campaign import Project as CoderProject
+from annotation.codebook import Codebook, dump_codebook, parse_codebook
+from annotation.ledger import Ledger
+from corpus.identity import digest
+from corpus.records import Annotation, GoldLabel
+from corpus.sources import Project as Workspace
+from corpus.sources import load_project
+from models.label_errors import Suspicion
 from pipelines.cli import main
+from pipelines.label_errors import AuditRequest, plan_rechecks
+from pipelines.labelled import read_labelled, read_workspace
+from pipelines.workspace import CODEBOOK, init_workspace
 
 MODEL = "invented@0123456789abcdef"
 _BYPASS = """
@@ -136,3 +148,130 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, printed.out, printed.err
 
     return call
+
+
+@dataclass(frozen=True)
+class SettledCampaign:
+    """A workspace whose campaign is done, and what its coders go on to say."""
+
+    workspace: Workspace
+    codebook: Codebook
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.root
+
+    def open(self) -> Ledger:
+        return Ledger.open(self.workspace.store_url)
+
+    def gold(self) -> dict[str, GoldLabel]:
+        with self.open() as ledger:
+            return {g.statement: g for g in ledger.gold(self.codebook.id)}
+
+    def reading(self, gold: GoldLabel, coder: str, **changes: Any) -> Annotation:
+        """A reading that says what a gold label says, but for the changes."""
+        given = {"stance": gold.stance, "concerns": gold.concerns, "holder": gold.holder, "holder_type": gold.holder_type}
+        return Annotation(statement=gold.statement, annotator=coder, codebook_version=self.codebook.id, **(given | changes))
+
+    def answer(
+        self,
+        coder: str,
+        readings: Mapping[str, Annotation | None],
+        *,
+        role: Role = "coding",
+        at: str = "2026-01-02T00:00:00+00:00",
+    ) -> None:
+        """Note readings by statement as if they had been pulled from a coder's project; None: it cannot be judged."""
+        project = CoderProject(
+            server="http://127.0.0.1:1/",
+            number=sum(map(ord, coder + role)),
+            title=f"Round 1 {role}, {coder}",
+            round="Round 1",
+            role=role,
+            codebook_version=self.codebook.id,
+            codebook=dump_codebook(self.codebook),
+            made="2026-01-01T00:00:00+00:00",
+            coder=coder,
+        )
+        answers = [
+            Answer(
+                project=project.key,
+                number=int(digest(statement)[:7], 16),
+                stamp=digest(statement, at),
+                task=1,
+                state="cannot judge" if reading is None else "counted",
+                seen=at,
+                raw="{}",
+                statement=statement,
+                annotator=coder,
+                annotation=reading,
+            )
+            for statement, reading in readings.items()
+        ]
+        with self.open() as ledger:
+            ledger.add_project(project)
+            pull = Pull(project=project.key, at=at, tasks=len(answers), answers=len(answers), full=True)
+            ledger.note_pull(pull, answers)
+
+
+@pytest.fixture
+def settled(tmp_path: Path, lines_path: Path, invented: Codebook, invented_path: Path) -> SettledCampaign:
+    """480 statements on the invented pact, read by Anna and Ben, who agree on everything, and settled."""
+    folder = tmp_path / "river"
+    init_workspace(folder)
+    (folder / CODEBOOK).write_text(invented_path.read_text(encoding="utf-8"), encoding="utf-8")
+    made = SettledCampaign(load_project(folder), invented)
+    examples = read_labelled(lines_path, invented).examples
+    gold = [msgspec.structs.replace(e.gold, codebook_version=invented.id, settled="agreed") for e in examples]
+    with made.open() as ledger:
+        ledger.add_items([Item(statement=e.statement, document=e.document) for e in examples])
+        ledger.add_gold(gold, "2026-01-01T00:00:00+00:00")
+    for coder in ("anna", "ben"):
+        made.answer(coder, {g.statement: made.reading(g, coder) for g in gold})
+    return made
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Audits of a settled campaign without a server and without a model: labels are suspected in the order of their ids."""
+
+    campaign: SettledCampaign
+
+    def ranked(self) -> list[Suspicion]:
+        ids = sorted(self.campaign.gold())
+        return [Suspicion(statement=s, score=i / len(ids), question="stance") for i, s in enumerate(ids)]
+
+    def plan(self, n: int = 6, controls: int = 6, *, seed: int = 0, at: str = "2026-03-01T00:00:00+00:00") -> list[Recheck]:
+        """Choose statements for Carla, and put them into the ledger."""
+        book = self.campaign.codebook
+        request = AuditRequest(coders={"carla": None}, round="Round 1", n=n, controls=controls, seed=seed)
+        labelled = read_workspace(self.campaign.workspace, book)
+        rechecks, _ = plan_rechecks(labelled, self.ranked(), request, done=set(), at=at, codebook=book)
+        with self.campaign.open() as ledger:
+            ledger.put_rechecks(rechecks)
+        return rechecks
+
+    def answer(
+        self,
+        rechecks: Sequence[Recheck],
+        changed: Mapping[str, dict[str, Any] | None],
+        *,
+        at: str = "2026-03-02T00:00:00+00:00",
+    ) -> None:
+        """Let Carla say what gold says, but for what she says otherwise; None is what she cannot judge."""
+        said: dict[str, Annotation | None] = {}
+        gold = self.campaign.gold()
+        for r in rechecks:
+            change = changed.get(r.statement, {})
+            said[r.statement] = None if change is None else self.campaign.reading(gold[r.statement], "carla", **change)
+        self.campaign.answer("carla", said, role="recheck", at=at)
+
+    def other_stance(self, statement: str) -> str:
+        stance = self.campaign.gold()[statement].stance
+        return next(s for s in self.campaign.codebook.stance_ids if s != stance)
+
+
+@pytest.fixture
+def audit(settled: SettledCampaign) -> Audit:
+    """Audits of the settled campaign."""
+    return Audit(settled)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from annotation.codebook import Codebook, load_codebook
-from corpus.errors import RecordError
-from pipelines.labelled import read_labelled
+from corpus.errors import RecordError, UsageError
+from pipelines.labelled import read_gold, read_labelled, read_workspace
+
+if TYPE_CHECKING:
+    from tests.pipelines.conftest import SettledCampaign
 
 
 def lines(path: Path, *rows: dict[str, object]) -> Path:
@@ -61,3 +66,62 @@ def test_the_hash_follows_the_content(tmp_path: Path, invented: Codebook) -> Non
     same = read_labelled(lines(tmp_path / "b.jsonl", row), invented).sha256
     other = read_labelled(lines(tmp_path / "c.jsonl", {**row, "stance": "no_thanks"}), invented).sha256
     assert one == same != other
+
+
+def test_the_gold_of_a_workspace_is_what_was_settled_with_the_blind_readings(
+    settled: SettledCampaign, lines_path: Path, invented: Codebook
+) -> None:
+    some = next(iter(settled.gold().values()))
+    settled.answer("carla", {some.statement: settled.reading(some, "carla", blind=False)})
+    found = read_workspace(settled.workspace, invented)
+    lines = {e.statement.id: e for e in read_labelled(lines_path, invented).examples}
+    assert {e.statement.id for e in found.examples} == set(lines)
+    for e in found.examples:
+        other = lines[e.statement.id]
+        assert (e.statement, e.document, e.passage) == (other.statement, other.document, other.passage)
+        assert (e.gold.stance, e.gold.concerns, e.gold.holder) == (other.gold.stance, other.gold.concerns, other.gold.holder)
+        assert [a.annotator for a in e.readings] == ["anna", "ben"], "what was said in sight of a suggestion is left out"
+    assert (found.name, found.workspace, found.without_gold) == ("gold of river", True, 0)
+
+
+def test_the_hash_of_a_workspaces_gold_follows_its_labels(settled: SettledCampaign, invented: Codebook) -> None:
+    before = read_workspace(settled.workspace, invented)
+    assert read_workspace(settled.workspace, invented).sha256 == before.sha256
+    first = before.examples[0].gold
+    other = next(s for s in invented.stance_ids if s != first.stance)
+    with settled.open() as ledger:
+        ledger.add_gold([msgspec.structs.replace(first, stance=other)], "2026-02-01T00:00:00+00:00")
+    assert read_workspace(settled.workspace, invented).sha256 != before.sha256
+
+
+def test_what_was_read_and_not_settled_is_counted(settled: SettledCampaign, invented: Codebook) -> None:
+    some = next(iter(settled.gold().values()))
+    with settled.open() as ledger:
+        ledger.drop_gold([(some.statement, invented.id)])
+    found = read_workspace(settled.workspace, invented)
+    assert (len(found.examples), found.without_gold) == (479, 1)
+
+
+def test_a_workspace_without_gold_is_refused_with_what_to_do_next(settled: SettledCampaign, invented: Codebook) -> None:
+    other = msgspec.structs.replace(invented, version=2)
+    with pytest.raises(UsageError, match=r"river-pact/2@.*found none but 480 under river-pact/1@.*annotate recode"):
+        read_workspace(settled.workspace, other)
+    with settled.open() as ledger:
+        ledger.drop_gold([(s, invented.id) for s in settled.gold()])
+    with pytest.raises(UsageError, match="480 statements have been read; settle them: `treaty-stance annotate gold`"):
+        read_workspace(settled.workspace, invented)
+    with pytest.raises(UsageError, match="no reading either; begin with `treaty-stance annotate push`"):
+        read_workspace(settled.workspace, other)
+
+
+def test_gold_whose_text_is_lost_is_refused(settled: SettledCampaign, invented: Codebook) -> None:
+    some = next(iter(settled.gold().values()))
+    with settled.open() as ledger:
+        ledger.add_gold([msgspec.structs.replace(some, statement="unknown")], "2026-02-01T00:00:00+00:00")
+    with pytest.raises(RecordError, match=r"found none of unknown \(1 of 481 lack it\)"):
+        read_workspace(settled.workspace, invented)
+
+
+def test_a_file_and_a_workspace_together_are_refused(settled: SettledCampaign, lines_path: Path, invented: Codebook) -> None:
+    with pytest.raises(UsageError, match="found both"):
+        read_gold(lines_path, settled.workspace, invented)

@@ -1,0 +1,166 @@
+"""A whole campaign as its people see it: commands, a real server, coders in a real browser, and a bundle in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from annotation.campaign import Item
+from annotation.codebook import load_codebook
+from annotation.ledger import Ledger
+from corpus.reference_corpus import load_reference
+from corpus.runs import Location, Outcome, Run
+from corpus.sources import load_project
+from corpus.store import Store
+from corpus.stories import signature
+from pipelines.workspace import init_workspace
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NOW = "2026-01-01T00:00:00+00:00"
+EARLIER = 320  # gold labels of an earlier campaign; ten statements alone teach nothing
+COMMAND = Path(sys.executable).with_name("treaty-stance")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, coding: Any) -> Path:
+    """A workspace with the ten statements in its corpus, and settled labels of an earlier round in its ledger."""
+    folder = tmp_path / "hanoi"
+    init_workspace(folder)
+    address = load_project(folder).store_url
+    by_document: dict[str, list[Item]] = {}
+    for item in coding.items():
+        by_document.setdefault(item.document.id, []).append(item)
+    with Store.open(address) as store:
+        store.start_run(Run(id="r1", started=NOW, sources=("inbox",)))
+        for items in by_document.values():
+            document = items[0].document
+            store.put_document(
+                document,
+                [i.statement for i in items],
+                location=Location(
+                    document=document.id, url=document.url, source="inbox", snapshot=None, first_seen=NOW, last_seen=NOW
+                ),
+                outcome=Outcome(run="r1", source="inbox", url=document.url, outcome="new"),
+                signature=signature(document.text),
+            )
+        store.finish_run("r1", NOW)
+    reference, codebook = load_reference(None), load_codebook()
+    documents = {d.id: d for d in reference.documents}
+    kept = reference.gold[:EARLIER]
+    wanted = {g.statement for g in kept}
+    with Ledger.open(address) as ledger:
+        ledger.add_items(Item(statement=s, document=documents[s.document]) for s in reference.statements if s.id in wanted)
+        ledger.add_gold((msgspec.structs.replace(g, codebook_version=codebook.id) for g in kept), NOW)
+    return folder
+
+
+@pytest.fixture
+def run(label_studio: Any, workspace: Path) -> Callable[..., str]:
+    """Run a command in the workspace and return what it printed."""
+
+    def command(*words: str) -> str:
+        environment = os.environ | {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.key}
+        done = subprocess.run(
+            [str(COMMAND), *words], env=environment, cwd=workspace, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert label_studio.key not in done.stdout + done.stderr
+        return done.stdout
+
+    return command
+
+
+@pytest.mark.label_studio
+@pytest.mark.browser
+@pytest.mark.slow
+def test_what_two_coders_do_in_the_browser_becomes_gold_and_trains_a_model(
+    label_studio: Any, chromium: Browser, coding: Any, workspace: Path, run: Callable[..., str]
+) -> None:
+    name, mark = f"Hanoi {secrets.token_hex(3)}", secrets.token_hex(3)
+    statements, codebook = coding.items(), load_codebook()
+    emails = {coder: f"{coder}-{mark}@example.org" for coder in coding.READINGS}
+    coders = ",".join(f"{coder}={email}" for coder, email in emails.items())
+
+    asked = ("annotate", "push", "--coders", coders, "--n", "7", "--audit", "3", "--overlap", "10", "--round", name)
+    assert "drawn from 10 statements: random, seed 0; audit sample of 3" in run(*asked)
+    again = run(*asked)
+    assert "nothing new was drawn" in again
+    assert again.count(": 0 statements added, 10 there before") == 2
+
+    with Ledger.open(load_project(workspace).store_url) as ledger:
+        numbers = {p.coder: p.number for p in ledger.projects(round=name)}
+        planned = {p.coder: [t.statement for t in ledger.tasks(p.key)] for p in ledger.projects(round=name)}
+        assert {s.inclusion_probability for s in ledger.sampled()} == {0.3}
+    assert sorted(planned["anna"]) == sorted(planned["ben"]) == sorted(i.statement.id for i in statements)
+    assert planned["anna"] != planned["ben"], "each coder has an order of their own"
+
+    for coder, readings in coding.READINGS.items():
+        with coding.signed_up(chromium, label_studio, emails[coder], secrets.token_urlsafe(12)) as page:
+            browser = coding.Coder(page, label_studio.url, codebook)
+            browser.open_stream(numbers[coder])
+            by_text = {i.statement.id: i.statement.text for i in statements}
+            assert browser.statement() == by_text[planned[coder][0]], "the order is ours"
+            browser.code(coding.by_text(statements, readings))
+
+    pulled = run("annotate", "pull", "--round", name)
+    assert f"{name}, anna: 10 counted; 0 of 10 statements open" in pulled
+    assert f"{name}, ben: 1 cannot judge, 9 counted" in pulled
+    assert "I do not know what the bank is about." in pulled
+    assert "0 new, 0 changed, 0 gone" in run("annotate", "pull", "--round", name), "a second pull finds nothing"
+
+    figures = workspace / "agreement.json"
+    printed = run("annotate", "agreement", "--round", name, "--output", str(figures))
+    # of the nine statements that both judged they differ on two stances: the researcher, and Brazil
+    assert re.search(r"stance\s+.*0\.778", printed), printed
+    assert json.loads(figures.read_bytes())
+
+    status = run("annotate", "status", "--round", name)
+    assert re.search(r"anna\s", status)
+    opened = run("annotate", "adjudicate", "push", "--round", name)
+    with Ledger.open(load_project(workspace).store_url) as ledger:
+        (court,) = ledger.projects(round=name, role="adjudication")
+        cases = {case.statement for case in ledger.cases(round=name)}
+    texts = [i.statement.text for i in statements if i.statement.id in cases]
+    assert any("flaws in good faith" in t for t in texts), opened
+    assert any("Brazil" in t for t in texts), opened
+    with coding.signed_up(chromium, label_studio, f"judge-{mark}@example.org", secrets.token_urlsafe(12)) as page:
+        judge = coding.Coder(page, label_studio.url, codebook, adjudication=True)
+        judge.open_stream(court.number)
+        first = coding.by_text(statements, coding.READINGS["anna"])
+        decided = {text: replace(first[text], cause="slip") for text in texts}
+        judge.code(decided)
+    settled = run("annotate", "adjudicate", "pull", "--round", name)
+    assert str(len(cases)) in settled
+
+    assert "adjudicated" in run("annotate", "gold", "--round", name)
+    with Ledger.open(load_project(workspace).store_url) as ledger:
+        gold = {g.statement: g for g in ledger.gold(codebook.id)}
+    for item, reading in zip(statements, coding.READINGS["anna"], strict=True):
+        label = gold[item.statement.id]
+        assert label.stance == reading.stance
+        assert label.settled == ("adjudicated" if item.statement.id in cases else label.settled)
+        if item.statement.id in cases:
+            assert set(label.concerns) == set(reading.concerns)
+        if reading.holder is not None and item.statement.id in cases:
+            assert label.holder is not None
+            assert label.holder_start is not None
+            assert item.statement.text[label.holder_start : label.holder_end] == label.holder
+    assert sum(g.inclusion_probability == 0.3 for g in gold.values()) == 3
+
+    assert f"{EARLIER + 10} labelled statements" in run("train", "--recipe", "frozen", "--output", "bundles/first")
+    manifest = json.loads((workspace / "bundles" / "first" / "manifest.json").read_bytes())
+    assert manifest["corpus"]["statements"] == EARLIER + 10
+    assert "stance" in run("evaluate", "bundles/first", "--part", "development")
