@@ -214,12 +214,13 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
     dev: list[float] = []
     tried: list[dict[str, Any]] = []
     measured: list[dict[str, float]] = []
-    screen = sample(parts.train, arguments.screen)
+    choices = list(itertools.product(arguments.rates, arguments.poolings))
+    screen = sample(parts.train, arguments.screen) if len(choices) > 1 else parts.train  # nothing to choose from one
     best: PairRecipe | None = None
     if not arguments.floor:
         base = PairRecipe(epochs=arguments.epochs or task.epochs, seed=arguments.seeds[0])
         first: Fit | None = None
-        for rate, pooling in itertools.product(arguments.rates, arguments.poolings):
+        for rate, pooling in choices:
             recipe = msgspec.structs.replace(base, learning_rate=rate, pooling=pooling)
             trial = fit(task, screen, parts.dev, recipe, arguments.encoder, device)
             tried.append({"learning_rate": rate, "pooling": pooling, "dev": round(trial.dev, 5), "epoch": trial.epoch})

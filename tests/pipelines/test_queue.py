@@ -312,7 +312,7 @@ def test_a_queue_is_pushed_in_its_order_and_as_blind_as_a_folder(
         seen.extend(statements)
         return PushResult(project=1, created=True, added=len(statements), present=0, repeated=0)
 
-    monkeypatch.setattr("pipelines.annotate.server", lambda environ: None)
+    monkeypatch.setattr("pipelines.annotate.server", lambda environ, workspace=None: None)
     monkeypatch.setattr("pipelines.annotate.push", stand_in)
     result = push_queue(tmp_path / "out" / NAME, project="Round 2", codebook=bypass)
     assert (result.statements, result.push.added, result.problems) == (2, 2, ())
