@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from pipelines.cli import main
 from pipelines.queue import write_queue
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    pass
 
 PART = "😀 Critics of Microsoft are loud.\nStill, Microsoft called the treaty a <gift> to spies."
 TEXT = f"Delegates met on Saturday.\n\n{PART}\n\nA vote is not expected."
@@ -411,85 +410,3 @@ def test_a_failing_import_is_sent_once_and_told_without_headers(
 def test_a_title_that_label_studio_would_not_take_is_refused(codebook: Codebook, title: str) -> None:
     with pytest.raises(UsageError, match="expected a title of 3 to 50 characters"):
         push(StandIn(codebook, listed=[], task_number=0), title, statements(), codebook)
-
-
-@pytest.mark.label_studio
-@pytest.mark.browser
-class TestBrowser:
-    @pytest.fixture
-    def page(self, label_studio: Any, chromium: Browser) -> Iterator[Any]:
-        page = chromium.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(60_000)
-        page.goto(f"{label_studio.url}/user/login/")
-        page.fill("input[name=email]", label_studio.owner.email)
-        page.fill("input[name=password]", label_studio.owner.password)
-        page.press("input[name=password]", "Enter")
-        page.wait_for_url(lambda url: "/user/login" not in url)
-        yield page
-        page.close()
-
-    def open_stream(self, page: Any, url: str, project: int) -> None:
-        page.goto(f"{url}/projects/{project}/data?labeling=1")
-        page.wait_for_selector(".statement .lsf-richtext__line")
-        instructions = page.locator(".lsf-modal-ls_visible")
-        instructions.wait_for()
-        page.keyboard.press("Escape")
-        instructions.wait_for(state="detached")
-
-    def submit(self, page: Any) -> None:
-        with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url) as sent:
-            page.keyboard.press("Control+Enter")
-        assert sent.value.ok
-
-    def checked(self, page: Any, question: str, number: int) -> None:
-        page.wait_for_function(f"document.querySelectorAll('.{question} input:checked').length === {number}")
-
-    def test_a_statement_is_coded_without_the_mouse(
-        self, label_studio: Any, client: Client, codebook: Codebook, page: Any, title: str
-    ) -> None:
-        result = push(client, title, statements(), codebook)
-        self.open_stream(page, label_studio.url, result.project)
-        shown = page.locator(".statement").inner_text()
-        assert shown.split() == PART.split()
-        for key, question, number in [("2", "stance", 1), ("q", "concerns", 1), ("e", "concerns", 2)]:
-            page.keyboard.press(key)
-            self.checked(page, question, number)
-        self.submit(page)
-        pulled = pull(client, title, codebook)
-        assert pulled.refusals == ()
-        assert [(a.statement, a.stance, a.concerns, a.holder, a.holder_type, a.blind) for a in pulled.annotations] == [
-            (statements()[0][0].id, "against", ("surveillance", "data_access"), None, None, True)
-        ]
-
-    def test_a_holder_marked_behind_an_emoji_comes_back_in_its_place(
-        self, label_studio: Any, client: Client, codebook: Codebook, page: Any, title: str
-    ) -> None:
-        result = push(client, title, statements()[:1], codebook)
-        self.open_stream(page, label_studio.url, result.project)
-        box = page.evaluate(
-            """() => {
-                const walker = document.createTreeWalker(document.querySelector('.statement'), NodeFilter.SHOW_TEXT);
-                while (walker.nextNode()) {
-                    const at = walker.currentNode.data.indexOf('Microsoft called');
-                    if (at < 0) continue;
-                    const range = document.createRange();
-                    range.setStart(walker.currentNode, at + 1);
-                    range.setEnd(walker.currentNode, at + 8);
-                    const {left, right, top, bottom} = range.getBoundingClientRect();
-                    return {left, right, middle: (top + bottom) / 2};
-                }
-            }"""
-        )
-        page.keyboard.press("h")
-        page.mouse.move(box["left"], box["middle"])
-        page.mouse.down()
-        page.mouse.move(box["right"], box["middle"], steps=6)
-        page.mouse.up()
-        page.wait_for_selector(".statement .htx-highlight")
-        page.keyboard.press("2")
-        self.checked(page, "stance", 1)
-        self.submit(page)
-        (only,) = pull(client, title, codebook).annotations
-        assert only.holder == "Microsoft"
-        (task,) = tasks(client, result.project)
-        assert holder_span(PART, task["annotations"][0]) == (SECOND_MICROSOFT, SECOND_MICROSOFT + 9)
