@@ -215,8 +215,9 @@ def test_damage_in_the_packing_ends_the_archive_by_name(tmp_path: Path) -> None:
     path.write_bytes(data)
     found, told = read(path)
     assert gist(found) == EXPECTED[:3]
-    assert len(told) == 1
-    assert told[0][1].startswith(f"{path}: expected a whole WARC file, but its packing is damaged (")
+    # Record ids differ from run to run, and with them where unpacking fails: at once, or at the check sum behind the record.
+    assert told[-1][1].startswith(f"{path}: expected a whole WARC file, but its packing is damaged (")
+    assert [where for where, _ in told[:-1]] in ([], ["https://a.example/4"])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f\x8b\x08", b"<html>no archive</html>\n" * 9000, gzip.compress(b"x\n" * 99)])
