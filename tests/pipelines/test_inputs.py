@@ -264,7 +264,7 @@ GOOD = jsonl([{"text": f"Statement {i} says something."} for i in range(300)])
         ("r.jsonl", b"", "r.jsonl: expected rows, found an empty file"),
         ("r.csv", b"\xef\xbb\xbf \n", "r.csv: expected rows, found an empty file"),
         ("r.parquet", b"", "r.parquet: expected rows, found an empty file"),
-        ("r.jsonl.gz", gzip.compress(b""), "expected rows, found an empty file"),
+        ("r.jsonl.gz", gzip.compress(b"", mtime=0), "expected rows, found an empty file"),
         ("r.jsonl", b'{"text":"a"}\n{"text":"b"\n', "r.jsonl, line 2: expected one JSON object, found broken JSON"),
         ("r.jsonl", b"text\na\n", "r.jsonl, line 1: expected one JSON object, found broken JSON"),
         ("r.jsonl", b'[{"text":"a"},\n', "r.jsonl, line 1: expected one JSON object, found broken JSON"),
@@ -280,7 +280,7 @@ GOOD = jsonl([{"text": f"Statement {i} says something."} for i in range(300)])
         ("r.parquet", b"PAR1", "r.parquet: expected a whole Parquet file, but"),
         ("r.parquet", b"no such thing", "r.parquet: expected a whole Parquet file, but"),
         ("r.parquet", parquet({"body": ["a"]}), "expected a Parquet table with a column 'text', found the columns body"),
-        ("r.jsonl.gz", gzip.compress(GOOD)[:-12], "expected a whole gzip file, but Truncated"),
+        ("r.jsonl.gz", gzip.compress(GOOD, mtime=0)[:-12], "expected a whole gzip file, but Truncated"),
         ("r.jsonl.zst", zstd(GOOD)[:-12], "expected a whole zstd file, but Truncated"),
     ],
 )
