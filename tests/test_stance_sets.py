@@ -19,6 +19,8 @@ from sklearn.metrics import f1_score
 from corpus.errors import RecordError, UsageError
 from models.pairs import Pair
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 

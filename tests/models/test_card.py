@@ -15,6 +15,8 @@ from annotation.codebook import Codebook, load_codebook
 from models.card import hub_config, model_card
 from models.recipe import Recipe
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 if TYPE_CHECKING:
     from tests.conftest import Small
 

@@ -24,6 +24,8 @@ from models.estimator import SampleError, StanceClassifier, _held_back
 from models.passage import Passage
 from models.recipe import Recipe
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 
 @pytest.fixture(scope="module")
 def rows(make_lines: Callable[[int, int], list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ from models.splits import Split, group_examples, make_split, take
 from models.training import Recipe, Trained
 from pipelines.labelled import read_labelled
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 Parts = tuple[tuple[Example, ...], tuple[Example, ...]]
 
 

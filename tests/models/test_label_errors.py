@@ -17,6 +17,8 @@ from models.recipe import Recipe
 from models.splits import take
 from pipelines.experiment import make_folds
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 if TYPE_CHECKING:
     from tests.conftest import Small
 

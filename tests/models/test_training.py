@@ -17,6 +17,8 @@ from models.network import load_encoder
 from models.splits import take
 from models.training import Recipe, fine_tune
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 if TYPE_CHECKING:
     from tests.conftest import Small
 

@@ -22,6 +22,8 @@ from pipelines.cli import main
 from pipelines.evaluation_page import lower_is_better, render_evaluation_page, write_evaluation_page
 from pipelines.page import script_hash
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 & <b onclick=x>'\""
 VOID = {"meta", "link", "img", "br", "input", "circle", "rect", "path", "hr"}
 

@@ -23,6 +23,8 @@ from pipelines.label import label
 from pipelines.report import read_evaluation, render_page, write_report
 from pipelines.tables import read_labels, stance_by_holder_type
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 WriteLabels = Callable[..., Path]
 MODEL = "invented@0123456789abcdef"
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 & <b onclick=x>'\""

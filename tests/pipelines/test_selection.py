@@ -26,6 +26,8 @@ from pipelines.labelled import read_labelled
 from pipelines.selection import FINE_TUNE, FROZEN, GENTLE, Decide, frozen_decider, gentle, select, tuned_decider
 from pipelines.training import TrainJob, train
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 
 @dataclass(frozen=True)
 class Data:

@@ -28,6 +28,8 @@ from pipelines.annotate import server
 from pipelines.serve import OWNER, serving
 from pipelines.workspace import init_workspace
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 ROOT = Path(__file__).parents[2]
 # Signals as in a terminal, also where the tests themselves run in the background or under nohup.
 MAIN = """

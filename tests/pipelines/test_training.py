@@ -13,6 +13,8 @@ import pytest
 from corpus.files import read_json
 from pipelines.workspace import init_workspace
 
+pytestmark = pytest.mark.slow  # trains, draws or starts programs: together a minute
+
 if TYPE_CHECKING:
     from tests.pipelines.conftest import SettledCampaign
 
