@@ -22,11 +22,11 @@ demo: $(VENV)/.installed
 	$(BIN)/treaty-stance demo --output $(OUTPUT) $(if $(INPUT),--input $(INPUT))
 
 test: $(VENV)/.installed-dev $(LS_VENV)/.installed .browser .postgres
-	$(BIN)/pytest -n auto -m "not label_studio and not browser"
+	$(BIN)/pytest -n auto --maxprocesses 4 -m "not label_studio and not browser"
 	$(BIN)/pytest -m "label_studio or browser"
 
 quick: $(VENV)/.installed-dev
-	$(BIN)/pytest -n auto -m "not label_studio and not browser and not slow"
+	$(BIN)/pytest -n auto --maxprocesses 4 -m "not label_studio and not browser and not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
