@@ -78,13 +78,15 @@ $(LS_VENV)/.installed: $(LS_CONSTRAINTS)
 	@$(LS_VENV)/bin/pip install $(PIP_OPTIONS) -c $(LS_CONSTRAINTS) label-studio==1.23.2
 	@rm $(LS_VENV)/.unfinished && touch $@
 
-# Chromium comes from the system's packages; where it is there already nothing happens.
+# Chromium comes from the system's packages, and where these do not give it, from Playwright; where it is there already
+# nothing happens.
 .PHONY: .browser
-.browser:
+.browser: $(VENV)/.installed-dev
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
 	  echo "Installing Chromium"; \
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || $(BIN)/playwright install chromium
 
 # The same for PostgreSQL: the tests start a server of their own. Where it cannot be installed, they say so and pass over it.
 .PHONY: .postgres

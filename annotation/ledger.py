@@ -6,15 +6,14 @@ Answers, pulls and gold labels are only ever added; what a newer one supersedes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, and_, select, update
 
 from annotation import tables
 from annotation.campaign import Answer, Case, Draw, Item, Project, Pull, Recheck, Role, Sampled, Task
-from corpus.database import Database, open_database
+from corpus.database import Held, open_database
 from corpus.errors import RecordError
 from corpus.identity import digest
 from corpus.records import Annotation, GoldLabel, Record
@@ -27,11 +26,8 @@ _SCHEMA = "annotation_schema"  # of the table meta, which the corpus has made
 _TOGETHER = 500
 
 
-class Ledger:
+class Ledger(Held):
     """A campaign's records in a database. Use it as a context manager, or close it."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @staticmethod
     def open(url: str) -> Ledger:
@@ -59,16 +55,6 @@ class Ledger:
             database.close()
             raise
         return Ledger(database)
-
-    def close(self) -> None:
-        """Close the database's connections."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     # What was drawn and pushed
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -118,6 +119,23 @@ class Database:
         return RecordError(
             f"{self.where}: the database refuses ({_reason(error)}); check that it is there and may be written"
         )
+
+
+class Held:
+    """Records in a database that is held open: a context manager that closes it at its end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
 
 def _put_all(items: Sequence[_T], put: Callable[[Connection, _T], object], connection: Connection) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, tuple_
 
 from corpus import stories, tables
-from corpus.database import Database, open_database
+from corpus.database import Held, open_database
 from corpus.errors import RecordError
 from corpus.figures import NONE, Stats, count
 from corpus.identity import canonical_url, digest
@@ -33,11 +32,8 @@ _REFILLING = "refilling"  # of the table meta
 _PAGE = 500  # rows held at once while reading; texts are read by a tenth of it
 
 
-class Store:
+class Store(Held):
     """A corpus in a database. Use it as a context manager, or close it."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @staticmethod
     def open(url: str) -> Store:
@@ -51,16 +47,6 @@ class Store:
             RecordError: when the database cannot be reached, is not ours, or is of a newer version.
         """
         return Store(open_database(url))
-
-    def close(self) -> None:
-        """Close the database's connections."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     # Runs
 

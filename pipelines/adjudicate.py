@@ -19,8 +19,7 @@ from annotation.ledger import Ledger
 from corpus.errors import RecordError, UsageError
 from corpus.records import Annotation
 from corpus.sources import load_project
-from pipelines.campaign import workspace_client
-from pipelines.workspace import workspace_codebook
+from pipelines.workspace import workspace_client, workspace_codebook
 
 
 @dataclass(frozen=True, slots=True)

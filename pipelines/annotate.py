@@ -9,12 +9,12 @@ from pathlib import Path
 
 from annotation.answers import Refusal, State
 from annotation.codebook import Codebook
-from annotation.label_studio import Client, PushResult, connect, pull, push
-from annotation.server import find_server
+from annotation.label_studio import Client, PushResult, pull, push
 from corpus.errors import UsageError
 from corpus.files import write_jsonl
 from pipelines.frame import read_folder
 from pipelines.queue import read_queue
+from pipelines.workspace import workspace_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +53,13 @@ class ProjectPull:
 
 
 def server(environ: Mapping[str, str] | None = None, *, workspace: Path | None = None) -> Client:
-    """Connect to the server that the environment names, else to the workspace's own one that `annotate serve` runs.
+    """Connect as :func:`pipelines.workspace.workspace_client` does: default, this process's environment and folder.
 
     Raises:
-        UsageError: when the environment names none and no server of the workspace runs, or the server refuses the key.
+        UsageError: when the environment names no server and none of the workspace runs, or the server refuses the key.
         RecordError: when the files of the workspace's server are damaged.
     """
-    found = os.environ if environ is None else environ
-    if workspace is not None:
-        return connect(*find_server(workspace, found))
-    missing = [name for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY") if not found.get(name, "").strip()]
-    if missing:
-        raise UsageError(
-            f"expected {' and '.join(missing)} in the environment, found nothing there; set the server's address and a "
-            "personal access token, see docs/annotators.md"
-        )
-    return connect(found["LABEL_STUDIO_URL"].strip(), found["LABEL_STUDIO_API_KEY"].strip())
+    return workspace_client(workspace or Path(), os.environ if environ is None else environ)
 
 
 def push_folder(

@@ -13,10 +13,9 @@ from annotation.changes import check_codebook
 from annotation.codebook import Codebook
 from annotation.exchange import Plan, PullReport, open_project, pull_project, push_tasks
 from annotation.interface import prediction, task
-from annotation.label_studio import Client, PushResult, connect
+from annotation.label_studio import Client, PushResult
 from annotation.ledger import Ledger
 from annotation.sampling import PREDICTED
-from annotation.server import find_server
 from corpus.errors import RecordError, UsageError
 from corpus.files import write_jsonl
 from corpus.records import Prediction
@@ -25,7 +24,7 @@ from corpus.store import Store
 from pipelines.collect import open_corpus
 from pipelines.draw import Request, plan_draw
 from pipelines.frame import Frame, corpus_frame, source_frame
-from pipelines.workspace import workspace_codebook
+from pipelines.workspace import workspace_client, workspace_codebook
 
 if TYPE_CHECKING:
     from models.predictor import Predictor
@@ -81,15 +80,6 @@ def read_coders(text: str) -> dict[str, str | None]:
             raise UsageError(f"coder {name!r}: expected each name once, found it twice; take one out")
         coders[name] = email or None
     return coders
-
-
-def workspace_client(workspace: Path, environ: Mapping[str, str]) -> Client:
-    """Connect to the server that the environment names, or to the workspace's own.
-
-    Raises:
-        UsageError: when there is neither, or it refuses.
-    """
-    return connect(*find_server(workspace, environ))
 
 
 def push_campaign(

@@ -52,12 +52,14 @@ def push(workspace: Path, round: str, coders: str, n: int, controls: int, anew: 
 
     Example: treaty-stance annotate audit push --coders carla --n 50 --controls 50
     """
+    from annotation.server import find_server
     from corpus.sources import load_project
-    from pipelines.campaign import read_coders, workspace_client
+    from pipelines.campaign import read_coders
     from pipelines.label_errors import AuditRequest, push_audit
-    from pipelines.workspace import workspace_codebook
+    from pipelines.workspace import workspace_client, workspace_codebook
 
     project, say = load_project(workspace), say_to(quiet)
+    find_server(workspace, os.environ)  # the ranking takes minutes; that there is no server is told before it
     request = AuditRequest(coders=read_coders(coders), round=round, n=n, controls=controls, seed=model["seed"])
     result = push_audit(
         project,
@@ -73,7 +75,7 @@ def push(workspace: Path, round: str, coders: str, n: int, controls: int, anew: 
     kind = "open, completed" if result.known else "sent"
     say(f"audit {result.audit} {kind}: {suspects} suspects and {len(result.rechecks) - suspects} controls")
     for coder, added in result.added.items():
-        say(f"  {coder}: {added} statements added to the project {round!r} recheck")
+        say(f"  {coder}: {added} statements added; project {result.titles[coder]!r}")
     for note in result.notes:
         say(f"  {note}")
 
@@ -90,9 +92,9 @@ def pull(workspace: Path, round: str, coders: str | None, full: bool, quiet: boo
     Example: treaty-stance annotate audit pull
     """
     from corpus.sources import load_project
-    from pipelines.campaign import read_coders, workspace_client
+    from pipelines.campaign import read_coders
     from pipelines.label_errors import pull_audit
-    from pipelines.workspace import workspace_codebook
+    from pipelines.workspace import workspace_client, workspace_codebook
 
     project, say = load_project(workspace), say_to(quiet)
     emails = {name: email for name, email in read_coders(coders).items() if email} if coders else {}
@@ -101,7 +103,7 @@ def pull(workspace: Path, round: str, coders: str | None, full: bool, quiet: boo
     for report in result.projects:
         say(f"{report.project.title}: {report.new} new answers, {report.changed} changed, {report.unanswered} tasks to do")
         for answer in report.listed:
-            say(f"  {answer.state}: {answer.reason}")
+            say(f"  {answer.state}: {answer.reason} (answer {answer.number} to task {answer.task})")
         for problem in report.problems:
             say(f"  {problem}")
     say(f"{result.answered} answered, {result.unjudged} could not be judged, {result.open} open; {result.cases} new cases")

@@ -53,13 +53,14 @@ class AuditRequest:
 class AuditPush:
     """An audit as it was sent. ``known`` says that it was open already and was only completed on the server.
 
-    ``added`` counts tasks by coder; ``notes`` are sentences for the user.
+    ``added`` counts tasks by coder, ``titles`` are those of the coders' projects; ``notes`` are sentences for the user.
     """
 
     audit: str
     known: bool
     rechecks: tuple[Recheck, ...]
     added: dict[str, int]
+    titles: dict[str, str]
     notes: tuple[str, ...]
 
 
@@ -139,8 +140,15 @@ def push_audit(
             )
             notes += more
             ledger.put_rechecks(rechecks)  # before anything is sent: a push that fails is completed by the next one
-        added = _send(ledger, client(), rechecks, codebook, request, at=at)
-    return AuditPush(rechecks[0].audit, known, tuple(rechecks), added, tuple(notes))
+        sent = _send(ledger, client(), rechecks, codebook, request, at=at)
+    return AuditPush(
+        audit=rechecks[0].audit,
+        known=known,
+        rechecks=tuple(rechecks),
+        added={coder: added for coder, (_, added) in sent.items()},
+        titles={coder: title for coder, (title, _) in sent.items()},
+        notes=tuple(notes),
+    )
 
 
 def rank_gold(
@@ -333,12 +341,13 @@ def differs(one: Annotation, other: Annotation) -> bool:
 
 def _send(
     ledger: Ledger, client: Any, rechecks: Sequence[Recheck], codebook: Codebook, request: AuditRequest, *, at: str
-) -> dict[str, int]:
+) -> dict[str, tuple[str, int]]:
+    """Complete each coder's project; return its title and how many tasks were added, by coder."""
     from annotation.exchange import Plan, open_project, push_tasks
     from annotation.interface import task
 
     items: dict[str, Item] = ledger.items([r.statement for r in rechecks])
-    added = {}
+    sent = {}
     for coder in dict.fromkeys(r.coder for r in rechecks):
         mine = [r for r in rechecks if r.coder == coder]
         plan = Plan(
@@ -351,8 +360,8 @@ def _send(
         )
         project: Project = open_project(client, ledger, plan, at=at)
         tasks = [(r.statement, task(items[r.statement].statement, items[r.statement].document)) for r in mine]
-        added[coder] = push_tasks(client, ledger, project, tasks).added
-    return added
+        sent[coder] = plan.title, push_tasks(client, ledger, project, tasks).added
+    return sent
 
 
 def _deal(statements: Sequence[str], examples: Mapping[str, Example], coders: Sequence[str]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from annotation.calls import Client, connect
 from annotation.codebook import Codebook, load_codebook
+from annotation.server import find_server
 from corpus.errors import UsageError
 from corpus.files import write_text
 from corpus.sources import PROJECT, Project, load_project
@@ -78,6 +81,17 @@ def workspace_codebook(folder: Path) -> Codebook:
         CodebookError: when it is none.
     """
     return load_codebook(folder / CODEBOOK)
+
+
+def workspace_client(workspace: Path, environ: Mapping[str, str]) -> Client:
+    """Connect to the server that the environment names, else to the workspace's own one that `annotate serve` runs.
+
+    Raises:
+        UsageError: when the environment names none or half of one and no server of the workspace runs, or the server
+            refuses.
+        RecordError: when the files of the workspace's server are damaged.
+    """
+    return connect(*find_server(workspace, environ))
 
 
 def bundle_folder(project: Project, day: str) -> Path:

@@ -187,16 +187,20 @@ def small_bundle(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium: the one that ``CHROMIUM`` names, or the first on the path. One for all rooms: a second one in
-    the same process would not start.
+    """A headless Chromium: the one that ``CHROMIUM`` names, the first on the path, or Playwright's own. One for all rooms:
+    a second one in the same process would not start.
     """
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.fail(f"browser tests need Chromium: set CHROMIUM to its path, or install one of {', '.join(names)}")
     with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path  # where `playwright install chromium` puts it
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, (*names, own))), None)
+        if found is None:
+            pytest.fail(
+                f"browser tests need Chromium: set CHROMIUM to its path, install one of {', '.join(names)}, or run "
+                "`playwright install chromium`"
+            )
         browser = playwright.chromium.launch(
             executable_path=found,
             args=[

@@ -76,9 +76,8 @@ class LabelStudioServer:
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    running = os.environ.get(
-        "TEST_LABEL_STUDIO"
-    )  # URL, e-mail and password, with spaces between: no start, while you develop
+    # URL, e-mail and password of a server that runs, with spaces between: no start of another, while you develop
+    running = os.environ.get("TEST_LABEL_STUDIO")
     if running:
         url, *account = running.split()
         owner = Account(*account)

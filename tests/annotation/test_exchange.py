@@ -672,15 +672,16 @@ def test_five_thousand_tasks_go_in_and_their_answers_come_out(
         client.projects.import_tasks(
             id=other.number, request=copies[start : start + 500], request_options={"max_retries": 0}
         )
-    # Under load the server was seen to take tasks of an import and leave out their answers: it says itself what it has.
-    held = client.projects.get(id=other.number).total_annotations_number
-    assert held >= 500
+    # Under load the server was seen to take tasks of an import and leave out their answers: those are given one by one.
+    lacking = [t["id"] for t in list_tasks(client, other.number) if not t["total_annotations"]]
+    for number in lacking:
+        client.annotations.create(id=number, result=[choice("stance", "silent")])
+    record_property("answers that the import left out", len(lacking))
     whole = timed("pull the answers", lambda: campaign.pull(other))
-    assert (whole.tasks, whole.answers, whole.unanswered, whole.full) == (5000, held, 5000 - held, True)
-    assert whole.counts == {"counted": held}
+    assert (whole.tasks, whole.answers, whole.unanswered, whole.full) == (5000, 5000, 0, True)
+    assert whole.counts == {"counted": 5000}
     none = timed("pull 5,000 tasks without answers", lambda: campaign.pull(project))
     assert (none.tasks, none.answers, none.unanswered) == (5000, 0, 5000)
-    record_property("answers held", held)
     for name, seconds in times.items():
         record_property(name, round(seconds, 1))
         print(f"{name}: {seconds:.1f} s")  # noqa: T201 - the times are what this test is asked for

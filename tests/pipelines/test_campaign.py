@@ -11,22 +11,25 @@ from typing import Any
 import pytest
 
 from annotation.campaign import Project
-from annotation.codebook import dump_codebook
+from annotation.codebook import Codebook, dump_codebook
 from annotation.coders import Coders, Measured, Pair
 from annotation.exchange import Plan
 from annotation.label_studio import PushResult
 from annotation.leaning import Lean, Period
 from annotation.ledger import Ledger
 from annotation.status import Audit, Progress, Round, Status
+from annotation.suggestions import check_prediction
 from corpus.errors import TreatyStanceError, UsageError
 from corpus.records import Annotation
 from corpus.sources import load_project
+from models.passage import Passage
+from models.predictor import Predictor
 from pipelines import campaign
 from pipelines.agreement import Version
 from pipelines.audit_report import AuditReport, Changed
 from pipelines.campaign import Order, pull_campaign, push_campaign, read_coders
 from pipelines.draw import Request
-from pipelines.workspace import init_workspace
+from pipelines.workspace import CODEBOOK, init_workspace
 
 AT, LATER = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 DICTIONARY = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
@@ -56,6 +59,7 @@ class Server:
 
     dies_at: int | None = None
     kept: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def open_project(self, client: object, ledger: Ledger, plan: Plan, *, at: str) -> Project:
         known = [p for p in ledger.projects() if p.coder == plan.coder]
@@ -82,6 +86,7 @@ class Server:
             if self.dies_at is not None and sum(map(len, self.kept.values())) == self.dies_at:
                 raise TreatyStanceError("the server died")
             there.append(uid)
+        self.tasks |= dict(tasks)
         return PushResult(project.number, False, len(new), len(tasks) - len(new), 0)
 
 
@@ -135,6 +140,58 @@ def test_another_seed_draws_what_is_left(workspace: Path, articles: Path, monkey
 def test_suggestions_need_a_model(workspace: Path, articles: Path) -> None:
     with pytest.raises(UsageError, match="suggestions need a model"):
         push_campaign(workspace, dataclasses.replace(order(articles), assisted=True), at=AT, environ={}, client=object())
+
+
+@pytest.fixture
+def river(workspace: Path, invented_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """What a server is sent from the workspace, which codes with the invented codebook."""
+    (workspace / CODEBOOK).write_text(invented_path.read_text(encoding="utf-8"), encoding="utf-8")
+    server = Server()
+    monkeypatch.setattr(campaign, "open_project", server.open_project)
+    monkeypatch.setattr(campaign, "push_tasks", server.push_tasks)
+    return server
+
+
+def test_assisted_coding_shows_one_sound_suggestion_of_the_bundle_on_every_task(
+    workspace: Path, articles: Path, river: Server, small_bundle: Path, invented: Codebook
+) -> None:
+    asked = dataclasses.replace(order(articles, audit=0), model=small_bundle, assisted=True)
+    result = push_campaign(workspace, asked, at=AT, environ={}, client=object())
+    predictor = Predictor.load(small_bundle)
+    assert result.draw.settings["model_id"] is None, "the draw was at random, whatever the model says"
+    assert len(river.tasks) == 4
+    for uid, shown in river.tasks.items():
+        (suggestion,) = shown["predictions"]
+        check_prediction(invented, shown, suggestion)
+        assert (shown["data"]["uid"], suggestion["model_version"]) == (uid, predictor.model_id)
+        (judged,) = predictor.judge([Passage(shown["data"]["text"])])
+        (stance,) = [part["value"]["choices"] for part in suggestion["result"] if part["from_name"] == "stance"]
+        assert (stance, suggestion["score"]) == ([judged.stance], pytest.approx(judged.confidence, abs=1e-5))
+
+
+def test_a_model_may_choose_statements_that_are_then_coded_blind(
+    workspace: Path, articles: Path, river: Server, small_bundle: Path
+) -> None:
+    for n, words in enumerate(["welcomes the pact", "rejects the pact", "read the pact and signs or refuses it"]):
+        (articles / f"said-{n}.txt").write_text(f"The angler of Norfield {words} at the old river bridge.", encoding="utf-8")
+    asked = dataclasses.replace(order(articles, n=1, overlap=0, audit=0, strategy="uncertain"), model=small_bundle)
+    draw = push_campaign(workspace, asked, at=AT, environ={}, client=object()).draw
+    predictor = Predictor.load(small_bundle)
+    assert (draw.strategy, draw.settings["model_id"]) == ("uncertain", predictor.model_id)
+    texts = [path.read_text(encoding="utf-8") for path in sorted(articles.iterdir())]
+    ranked = [sorted(judged.probabilities) for judged in predictor.judge([Passage(text) for text in texts])]
+    margins = {text: found[-1] - found[-2] for text, found in zip(texts, ranked, strict=True)}
+    (sent,) = river.tasks.values()
+    assert margins[sent["data"]["text"]] == pytest.approx(min(margins.values()), abs=1e-5)
+    assert set(sent) == {"data"}, "no suggestion"
+
+
+def test_a_bundle_of_another_codebook_suggests_nothing(workspace: Path, articles: Path, small_bundle: Path) -> None:
+    asked = dataclasses.replace(order(articles), model=small_bundle, assisted=True)
+    with pytest.raises(UsageError, match=r"its codebook is river-pact/1@.*, the workspace's is un-cybercrime/"):
+        push_campaign(workspace, asked, at=AT, environ={}, client=object())
+    with Ledger.open(load_project(workspace).store_url) as ledger:
+        assert (ledger.draws(), ledger.projects()) == ([], [])
 
 
 def test_there_is_nothing_to_pull_before_a_push(workspace: Path) -> None:

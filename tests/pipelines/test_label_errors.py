@@ -10,17 +10,23 @@ import msgspec
 import pytest
 
 import annotation.exchange
-from annotation.campaign import Case
+import pipelines.label_errors
+import pipelines.workspace
+from annotation.campaign import Case, Project
 from annotation.codebook import Codebook
 from annotation.label_studio import PushResult
+from annotation.ledger import Ledger
+from annotation.pulling import PullReport
+from annotation.server import VARIABLES
 from corpus.errors import RecordError, TreatyStanceError, UsageError
+from corpus.identity import digest
 from corpus.records import GoldLabel
 from models.recipe import Recipe
 from pipelines.label_errors import AuditRequest, note_answers, plan_rechecks, push_audit, rank_gold
 from pipelines.labelled import read_workspace
 
 if TYPE_CHECKING:
-    from tests.pipelines.conftest import Audit, SettledCampaign
+    from tests.pipelines.conftest import Audit, Run, SettledCampaign
 
 SENT = "2026-03-01T00:00:00+00:00"
 ANSWERED = "2026-03-02T00:00:00+00:00"
@@ -163,6 +169,46 @@ def test_planted_errors_are_sent_blind_and_a_failed_push_is_completed(
     anew = push_audit(*arguments[:2], other, arguments[3], at=LATER, client=lambda: None, anew=True)
     assert anew.audit != result.audit
     assert {r.statement for r in anew.rechecks}.isdisjoint(r.statement for r in result.rechecks)
+
+
+def test_without_a_server_nothing_is_ranked_first(
+    settled: SettledCampaign, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pipelines.label_errors, "rank_gold", lambda *_, **__: pytest.fail("minutes went by"))
+    code, _, told = run("annotate", "audit", "push", "--workspace", settled.folder, "--coders", "carla")
+    assert code == 2
+    assert "`treaty-stance annotate serve" in told
+    with settled.open() as ledger:
+        assert ledger.rechecks() == []
+
+
+def test_a_push_names_the_project_that_was_filled_and_a_pull_the_answers_that_give_no_label(
+    audit: Audit, settled: SettledCampaign, server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rechecks = audit.plan()
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "http://server.example")
+    monkeypatch.setattr(pipelines.workspace, "connect", lambda url, key: object())
+    there = ("--workspace", settled.folder, "--round")
+    code, told, _ = run("annotate", "audit", "push", *there, "Round 9", "--coders", "carla")
+    assert code == 0
+    assert "  carla: 12 statements added; project 'Round 1 recheck, carla'" in told.splitlines(), "the open audit's round"
+
+    audit.answer(rechecks, {rechecks[0].statement: None})
+
+    def pulled(client: object, ledger: Ledger, project: Project, **_: Any) -> PullReport:
+        answers = ledger.answers(project.key)
+        refused = tuple(msgspec.structs.replace(a, reason="cut") for a in answers if a.annotation is None)
+        return PullReport(project, 12, 12, 12, 0, 0, True, 0, {"counted": 11, "cannot judge": 1}, refused, ())
+
+    monkeypatch.setattr(annotation.exchange, "pull_project", pulled)
+    code, told, _ = run("annotate", "audit", "pull", *there, "Round 1")
+    number = int(digest(rechecks[0].statement)[:7], 16)
+    assert code == 0
+    assert f"  cannot judge: cut (answer {number} to task 1)" in told.splitlines()
+    assert "11 answered, 1 could not be judged, 0 open; 0 new cases" in told.splitlines()
 
 
 def test_too_few_documents_cannot_be_ranked(settled: SettledCampaign, invented: Codebook) -> None:

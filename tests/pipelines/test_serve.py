@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -173,7 +174,8 @@ def start() -> Iterator[Callable[..., Command]]:
         folder = ServerFolder(workspace)
         local = folder.read_local() if folder.held() else None
         if local and local.process:
-            os.kill(local.process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended since the note was read
+                os.kill(local.process, signal.SIGKILL)
 
 
 def told(workspace: Path) -> dict[str, Any]:
