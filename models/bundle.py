@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,28 +18,78 @@ from corpus.files import read_json, write_json, write_text
 from corpus.identity import digest, file_sha256
 from models.calibration import Calibration
 from models.card import hub_config, model_card
-from models.network import Lexicon, Sizes, StanceNetwork, new_encoder
+from models.recipe import Recipe
 from models.splits import Split, write_split
-from models.training import Recipe, Trained
+
+if TYPE_CHECKING:
+    from models.dataset import Example
+    from models.network import StanceNetwork
+    from models.training import Trained
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _ENCODER = "encoder.json"  # the encoder's configuration; config.json speaks of the whole
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle, verified against its manifest."""
+    """A bundle, verified against its manifest. Network and tokenizer are loaded when they are first asked for."""
 
     folder: Path
     model_id: str
     codebook: Codebook
     recipe: Recipe
     calibration: Calibration
-    network: StanceNetwork
-    tokenizer: Any
     manifest: Mapping[str, Any]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many stances, concerns and holder types there are."""
+        return len(self.codebook.stances), len(self.codebook.concerns), len(self.codebook.holder_types)
+
+    @cached_property
+    def network(self) -> StanceNetwork:
+        """The network with its weights, ready to judge.
+
+        Raises:
+            BundleError: when the weights are not those of such a network.
+        """
+        from safetensors.torch import load_file
+
+        from models.network import Lexicon, Sizes, StanceNetwork, new_encoder
+
+        encoder = new_encoder(self._encoder)
+        network = StanceNetwork(encoder, Sizes(*self.sizes), self.recipe.dropout)
+        weights = load_file(self.folder / WEIGHTS)
+        if (words := weights.get("lexicon.weight")) is not None:
+            network.lexicon = Lexicon(*words.shape)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(
+                f"{self.folder / WEIGHTS}: the weights do not fit the network, {reason}; train again"
+            ) from error
+        network.eval()
+        return network
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(
+            self.folder,
+            # config.json names no type that transformers knows
+            config=AutoConfig.from_pretrained(self._encoder, local_files_only=True, trust_remote_code=False),
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+
+    @property
+    def _encoder(self) -> Path:
+        return self.folder / (_ENCODER if _ENCODER in self.manifest["files"] else "config.json")
 
 
 def save_bundle(
@@ -48,6 +99,7 @@ def save_bundle(
     split: Split,
     *,
     facts: Mapping[str, Any],
+    development: Sequence[Example] = (),
 ) -> str:
     """Write a bundle and return its model id, a hash of all its files: the same training gives the same id.
 
@@ -59,9 +111,12 @@ def save_bundle(
         codebook: Travels along, word for word.
         split: Which statement was trained on.
         facts: What else the manifest shall say (corpus, versions, counts, creation date).
+        development: With these statements, the graphs for fast labelling are made and measured (:mod:`models.fast_path`);
+            without, the bundle labels on torch.
 
     Raises:
         UsageError: when ``folder`` holds something else or cannot be written.
+        BundleError: when a graph's scores are not the network's.
     """
     from safetensors.torch import save_file
 
@@ -76,8 +131,8 @@ def save_bundle(
         ) from error
     try:
         weights = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-        save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
-        (partial / _WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
+        save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
+        (partial / WEIGHTS).chmod(0o644)  # safetensors makes it readable by its owner only
         trained.network.encoder.config.to_json_file(partial / _ENCODER)  # type: ignore[union-attr, operator]
         hub = hub_config(codebook, trained.calibration.thresholds, max_tokens=trained.recipe.max_length)
         write_json(partial / "config.json", hub)
@@ -88,6 +143,12 @@ def save_bundle(
         write_json(partial / "history.json", {"best_epoch": trained.best_epoch, "epochs": trained.history})
         write_json(partial / "metrics.json", {"part": "development", **trained.history[trained.best_epoch - 1]})
         write_split(partial / "split.json", split)
+        if development:
+            from models import fast_path
+
+            fast = fast_path.prepare(partial, trained, codebook, development)
+            write_json(partial / fast_path.NAME, fast)
+            facts = {**facts, "fast_path": msgspec.to_builtins(fast)}
         write_text(partial / "README.md", model_card(codebook, trained.recipe, trained.history, facts))
         files: dict[str, dict[str, Any]] = {
             p.relative_to(partial).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size}
@@ -138,7 +199,7 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise BundleError(f"{folder / MANIFEST}: format is {found!r}, this release reads bundles of format {FORMAT}")
     files = manifest.get("files")
-    if not isinstance(files, dict) or _WEIGHTS not in files:
+    if not isinstance(files, dict) or WEIGHTS not in files:
         raise BundleError(f"{folder / MANIFEST}: the list of files is missing; copy the bundle again")
     for name, entry in files.items():
         path = folder / name
@@ -160,15 +221,24 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Verify and load a bundle. Nothing is executed or fetched.
+    """Verify a bundle and load all of it. Nothing is executed or fetched.
 
     Raises:
         UsageError: when there is no such folder.
         BundleError: when it is incomplete, altered or of another version.
     """
-    from safetensors.torch import load_file
-    from transformers import AutoTokenizer
+    bundle = open_bundle(folder)
+    assert bundle.network is not None and bundle.tokenizer is not None  # noqa: S101, PT018  # loads them
+    return bundle
 
+
+def open_bundle(folder: Path) -> Bundle:
+    """Verify a bundle and read what it says of itself; the network is loaded when it is first asked for.
+
+    Raises:
+        UsageError: when there is no such folder.
+        BundleError: when it is incomplete, altered or of another version.
+    """
     manifest = verify_bundle(folder)
     codebook = load_bundle_codebook(folder)
     try:
@@ -176,25 +246,7 @@ def load_bundle(folder: Path) -> Bundle:
         calibration = msgspec.convert(read_json(folder / "calibration.json"), Calibration)
     except msgspec.ValidationError as error:
         raise BundleError(f"{folder}: written by another release, {error}; train again with this one") from error
-    sizes = Sizes(len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-    encoder = new_encoder(folder / (_ENCODER if _ENCODER in manifest["files"] else "config.json"))
-    network = StanceNetwork(encoder, sizes, recipe.dropout)
-    weights = load_file(folder / _WEIGHTS)
-    if (words := weights.get("lexicon.weight")) is not None:
-        network.lexicon = Lexicon(*words.shape)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"{folder / _WEIGHTS}: the weights do not fit the network, {reason}; train again") from error
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder,
-        config=encoder.config,  # config.json names no type that transformers knows
-        local_files_only=True,
-        trust_remote_code=False,
-    )
-    network.eval()
-    return Bundle(folder, manifest["model_id"], codebook, recipe, calibration, network, tokenizer, manifest)
+    return Bundle(folder, manifest["model_id"], codebook, recipe, calibration, manifest)
 
 
 def load_bundle_codebook(folder: Path) -> Codebook:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from models.calibration import sigmoid, softmax
 from models.dataset import IGNORE, Targets
 from models.encoding import Encoded, collate
-from models.inference import Scores
 from models.network import Lexicon
+from models.scores import Scores
 
 Floats = NDArray[np.float64]
 

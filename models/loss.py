@@ -12,21 +12,9 @@ from torch.nn import functional
 
 from models.dataset import IGNORE, Targets
 from models.network import Logits
+from models.recipe import LossWeights
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """How much each head counts, and how far rare labels are lifted.
-
-    ``concerns`` multiplies the sum over concerns, ``holder`` the holder type and span. ``balance`` is the exponent b of a
-    stance weight (n / (k n_c))^b: 0 leaves classes as they are, 1 makes them count the same. ``positive`` is the
-    exponent of a concern's ratio of negatives to positives, the weight of its positive cases.
-    """
-
-    concerns: float = 1.0
-    holder: float = 1.0
-    balance: float = 0.5
-    positive: float = 0.5
+__all__ = ["Batch", "JointLoss", "LossWeights", "disagreement"]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.errors import UsageError
+from models.recipe import PACKAGED
 
-PACKAGED = "packaged-minilm"
+__all__ = ["PACKAGED", "Lexicon", "Logits", "Sizes", "StanceNetwork", "encoder_folder", "load_encoder", "new_encoder"]
+
 _MASKED = -1e4  # a logit that no softmax notices, finite in half precision too
 
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from models.encoding import CONTEXTS
-from models.loss import LossWeights
-from models.network import PACKAGED
 
+PACKAGED = "packaged-minilm"
 PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each head counts, and how far rare labels are lifted.
+
+    ``concerns`` multiplies the sum over concerns, ``holder`` the holder type and span. ``balance`` is the exponent b of a
+    stance weight (n / (k n_c))^b: 0 leaves classes as they are, 1 makes them count the same. ``positive`` is the
+    exponent of a concern's ratio of negatives to positives, the weight of its positive cases.
+    """
+
+    concerns: float = 1.0
+    holder: float = 1.0
+    balance: float = 0.5
+    positive: float = 0.5
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -126,7 +126,8 @@ def train(
         facts["warm_start_recipe"] = msgspec.to_builtins(pair_recipe(recipe))
     if lesson:
         facts["teacher"] = {"model_ids": lesson.model_ids, "share": recipe.distil}
-    model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts)
+    say("writing the bundle, with the graph for fast labelling")
+    model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts, development=development)
     drop_checkpoint(job.checkpoint)
     return TrainResult(job.output, model_id, selected.trained, sizes, selected.selection)
 

@@ -186,6 +186,19 @@ def small_bundle(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def fast_bundle(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small network as a bundle with the graphs for fast labelling, measured on its development part."""
+    from models.bundle import save_bundle
+    from models.splits import take
+
+    folder = tmp_path_factory.mktemp("bundles") / "fast"
+    facts = {"created": "2025-01-01", "corpus": {"parts": {"train": 1}}, "versions": {"treaty-stance": "0"}}
+    development = take(small.examples, small.split, "development")
+    save_bundle(folder, small.trained, small.codebook, small.split, facts=facts, development=development)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium: the one that ``CHROMIUM`` names, the first on the path, or Playwright's own. One for all rooms:
     a second one in the same process would not start.
