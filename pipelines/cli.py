@@ -12,13 +12,13 @@ import click
 
 from pipelines.cli_annotate import annotate
 from pipelines.cli_collect import collect, corpus, init
-from pipelines.terminal import FOLDER, F, TrainingBar, hush_extractors, now, quiet_option, say_to, set_threads, today
+from pipelines.cli_label import label
+from pipelines.terminal import FOLDER, F, TrainingBar, hush_extractors, quiet_option, say_to, set_threads, today
 
 if TYPE_CHECKING:
     from models.training import Recipe
 
 
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _METHODS = ("auto", "fine-tune", "frozen")  # as pipelines.selection has them, which is too heavy to import for --help
 _RECIPE_HELP = "How to learn: frozen fits regressions on the encoder as it is; auto tries the ways where labels are few."
 _SPLIT_HELP = "Parts at random, or test on the latest publications; documents that belong together stay together."
@@ -215,66 +215,6 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("inputs", nargs=-1, required=True)
-@click.option("--model", type=FOLDER, required=True, help="Bundle, made by train or demo.")
-@click.option("--output", type=FOLDER, required=True, help="Folder for labels-*.parquet and manifest.json.")
-@click.option("--unit", type=click.Choice(["statement", "document"]), default=None, help="What a row of a table is.")
-@click.option("--format", "formats", type=click.Choice(["csv", "jsonl"]), multiple=True, help="Written as well.")
-@click.option("--target-accuracy", "target", type=_SHARE, default=None, help="Of stances kept; abstain on the others.")
-@click.option("--assurance", type=_SHARE, default=None, help="Reach the target with this probability; default: on average.")
-@click.option("--queue", type=FOLDER, default=None, help="File for abstentions; default: queue.jsonl in the output folder.")
-@click.option("--queue-size", type=click.IntRange(1), default=None, help="Most statements in the queue; default: 1000.")
-@click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores.")
-@quiet_option
-def label(
-    inputs: tuple[str, ...],
-    model: Path,
-    output: Path,
-    unit: Any,
-    formats: tuple[str, ...],
-    target: float | None,
-    assurance: float | None,
-    queue: Path | None,
-    queue_size: int | None,
-    threads: int | None,
-    quiet: bool,
-) -> None:
-    """Label statements or documents with a bundle.
-
-    INPUTS are JSONL, CSV or Parquet with a column `text` (gzip and zstd too), texts, HTML pages and PDFs, folders of them,
-    or - for standard input.
-
-    Example: treaty-stance label articles/ --model bundle --output labels --format csv
-    """
-    from models.predictor import Predictor
-    from pipelines.label import LabelOptions
-    from pipelines.label import label as run
-    from pipelines.queue import SIZE, Abstention, abstention_lines
-
-    if target is None and (assurance, queue, queue_size) != (None, None, None):
-        raise click.UsageError("--assurance, --queue and --queue-size need --target-accuracy, without which all is decided")
-    set_threads(threads)
-    predictor = Predictor.load(model)
-    asked = target and Abstention(predictor.select(target, assurance=assurance), queue, queue_size or SIZE)
-    result = run(
-        inputs,
-        predictor,
-        output,
-        created=now(),
-        options=LabelOptions(unit=unit, formats=formats, quiet=quiet, abstention=asked or None),
-        bundle={"path": str(model), "model_id": predictor.model_id},
-        stdin=sys.stdin.buffer if "-" in inputs else None,
-    )
-    say = say_to(quiet)
-    if asked and result.queue:
-        say("\n".join(abstention_lines(output, asked, result.queue, result.counts)))
-    else:
-        say(f"{output}: {result.counts['ok']} statements labelled, {result.counts['invalid']} rows invalid")
-    for reason, n in result.reasons.items():
-        say(f"  {n} x {reason}")
-
-
-@cli.command()
 @click.argument("labels", type=FOLDER)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the tables and report.html.")
 @click.option("--evaluation", type=FOLDER, default=None, help="Figures written by `evaluate --output`.")
@@ -292,7 +232,7 @@ def report(labels: Path, output: Path, evaluation: Path | None, title: str | Non
     say_to(quiet)("\n".join(str(path) for path in files))
 
 
-for command in (init, collect, corpus, annotate):
+for command in (init, collect, corpus, label, annotate):
     cli.add_command(command)
 
 

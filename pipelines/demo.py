@@ -61,7 +61,7 @@ def demo(
     from models.predictor import Predictor
     from models.splits import read_split, take
     from pipelines.evaluation_page import PAGE, write_evaluation_page
-    from pipelines.folder import clear_folder
+    from pipelines.folder import remove_result
     from pipelines.label import LabelOptions, label
     from pipelines.report import write_report
     from pipelines.tables import read_labels
@@ -71,8 +71,7 @@ def demo(
             raise UsageError(f"{path}: no such file or folder; expected texts to label")
     bundle, unseen, labels = output / "bundle", output / "unseen.jsonl", output / "labels"
     check_target(bundle)
-    if (labels / "manifest.json").is_file():  # an earlier demo's: a label job by itself never replaces another job's result
-        clear_folder(labels)
+    remove_result(labels)  # an earlier demo's: a label job by itself never replaces another job's result
     say("1/4 Training on the reference corpus (about 5 minutes on two recent cores, 8 on older ones)")
     trained = train(TrainJob(output=bundle), recipe, created=created, listener=listener, say=lambda s: say(f"    {s}"))
     say(f"    kept epoch {trained.trained.best_epoch}; bundle {trained.model_id}")

@@ -8,7 +8,8 @@ from itertools import groupby
 from corpus.holders import Mention, resolve_holders
 
 _BLANK_LINE = "\n\n"
-_MOST = 500  # rows read together where only their own texts are known; more under one address are seldom one document
+MOST = 500
+"""Rows read together where only their own texts are known; more under one address are seldom one document."""
 
 
 def name_holders(
@@ -43,7 +44,7 @@ def _groups(rows: Sequence[Mapping[str, object]], wholes: Sequence[str]) -> Iter
     """Yield the numbers of neighbouring rows of one document."""
     for (document, whole), numbers in groupby(range(len(rows)), lambda i: (rows[i].get("document_id"), bool(wholes[i]))):
         group = list(numbers)
-        size = len(group) if whole else _MOST if document is not None else 1
+        size = len(group) if whole else MOST if document is not None else 1
         yield from (group[at : at + size] for at in range(0, len(group), size))
 
 

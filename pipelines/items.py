@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from corpus.errors import RecordError
 from corpus.extract import MAX_CHARACTERS, read_document
 from corpus.identity import canonical_url, digest, document_id
@@ -39,11 +41,22 @@ class Item:
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted while reading: clutter by kind, columns without meaning, records of archives that are no documents."""
+    """What is counted while reading: clutter by kind, columns without meaning, records of archives that are no documents.
+
+    ``skipped`` names the files that are not read at all.
+    """
 
     clutter: Counter[str] = field(default_factory=Counter)
     ignored: set[str] = field(default_factory=set)
     passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: list[str] = field(default_factory=list)
+
+    def take(self) -> Tally:
+        """Return what has been counted since the last time, and begin anew."""
+        taken = Tally(Counter(self.clutter), set(self.ignored), Counter(self.passed_over), list(self.skipped))
+        for part in (self.clutter, self.ignored, self.passed_over, self.skipped):
+            part.clear()
+        return taken
 
 
 def read_items(sources: Sequence[Source], unit: str | None, tally: Tally) -> Iterator[Item]:
@@ -120,8 +133,11 @@ def _file_items(source: Source, tally: Tally) -> Iterator[Item]:
     except (RecordError, UnicodeEncodeError) as error:
         broken = isinstance(error, UnicodeEncodeError)
         reason = _SURROGATE if broken else str(error).removeprefix(str(path)).lstrip(":, ")
-        yield Item({"url": f"file:{shown(path.relative_to(root))}"}, reason=reason)
+        yield Item({"url": source.address or f"file:{shown(path.relative_to(root))}"}, reason=reason)
         return
+    if source.address is not None and document.url.startswith("file:"):  # a page that names its own address keeps that
+        name = document_id(source.address, document.text)
+        document = msgspec.structs.replace(document, id=name, url=source.address)
     yield from _document_items(document, _document_columns(document), tally)
 
 

@@ -5,7 +5,10 @@ A line holds the statement, its document and nothing that the model said: what c
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+import hashlib
+import heapq
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ import msgspec
 
 from annotation.codebook import Codebook
 from corpus.errors import RecordError, UsageError
-from corpus.files import to_record, write_jsonl
+from corpus.files import atomic_path, to_record
 from corpus.identity import document_id, file_sha256, statement_id
 from corpus.records import Document, Record, Statement
 
@@ -27,6 +30,15 @@ SIZE = 1000
 """Most statements in a queue unless told otherwise: some ten hours of one coder's work."""
 
 Source = tuple[Statement, Document]
+
+_TABLES = """
+CREATE TABLE waiting (margin REAL, id TEXT, number INTEGER, words BLOB, document TEXT, PRIMARY KEY (margin, id, number))
+WITHOUT ROWID;
+CREATE TABLE seen (words BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE turns (document TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
+CREATE TABLE lines (place INTEGER PRIMARY KEY, line BLOB);
+"""
+_TURN = "INSERT INTO turns VALUES (?, 0) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n"
 
 
 class QueueItem(Record, frozen=True, kw_only=True):
@@ -144,6 +156,83 @@ def abstain(rows: Iterable[dict[str, object]], asked: Abstention | None) -> None
                 row["stance"] = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows by number, the most useful first; ``repeated`` and ``left_out`` as of a :class:`Queue`."""
+
+    chosen: tuple[int, ...]
+    repeated: int
+    left_out: int
+
+
+def rank(rows: Iterable[Mapping[str, object]], codebook: Codebook, size: int, scratch: sqlite3.Connection) -> Ranking:
+    """Rank the abstained rows.
+
+    First comes the statement of each document on which the two likeliest stances are closest together ("breaking ties", Luo
+    et al. 2005), then the second of each document, and so on: close calls teach a model most, and statements of one document
+    teach much the same. Of statements with the same words one is taken.
+
+    Args:
+        rows: The label job's rows in order, read once.
+        codebook: Whose labels the rows have.
+        size: Most statements to choose; so many numbers are held in memory.
+        scratch: An empty database for what is known of the others.
+    """
+    scratch.executescript(_TABLES)
+    scratch.executemany(
+        "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)",
+        (
+            (_margin(row, codebook), str(row["id"]), i, _words(row), str(row["document_id"]))
+            for i, row in enumerate(rows)
+            if row.get("abstained") is True
+        ),
+    )
+    repeated = different = 0
+    kept: list[tuple[int, int, int]] = []  # a heap with the last of the chosen on top: turn, rank and number, negated
+    ranked = scratch.execute("SELECT number, words, document FROM waiting ORDER BY margin, id, number")
+    for place, (number, words, document) in enumerate(ranked):
+        if not scratch.execute("INSERT OR IGNORE INTO seen VALUES (?)", (words,)).rowcount:
+            repeated += 1
+            continue
+        different += 1
+        (turn,) = scratch.execute(_TURN, (document,)).fetchone()
+        entry = (-turn, -place, -number)
+        if len(kept) < size:
+            heapq.heappush(kept, entry)
+        else:
+            heapq.heappushpop(kept, entry)
+    chosen = tuple(-number for _, _, number in sorted(kept, reverse=True))
+    return Ranking(chosen, repeated, different - len(chosen))
+
+
+def write_ranked(
+    path: Path,
+    ranking: Ranking,
+    rows: Iterable[tuple[Mapping[str, object], Source | None]],
+    codebook: Codebook,
+    scratch: sqlite3.Connection,
+) -> Queue:
+    """Write the chosen rows as JSON Lines in their order, atomically; the same rows give the same bytes.
+
+    Args:
+        path: A file, replaced if it is there.
+        ranking: From :func:`rank`.
+        rows: The same rows again, each with the statement and document that it was cut from, None where the row is a
+            statement by itself. They are read no further than the last one chosen.
+        codebook: Whose labels the rows have.
+        scratch: The database of the ranking.
+    """
+    places = {number: place for place, number in enumerate(ranking.chosen)}
+    last = max(places, default=-1)
+    for number, (row, source) in zip(range(last + 1), rows, strict=False):
+        if number in places:
+            line = msgspec.json.encode(_to_item(row, source, codebook)) + b"\n"
+            scratch.execute("INSERT INTO lines VALUES (?, ?)", (places[number], line))
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.writelines(line for (line,) in scratch.execute("SELECT line FROM lines ORDER BY place"))
+    return Queue(path, len(places), ranking.repeated, ranking.left_out)
+
+
 def write_queue(
     path: Path,
     rows: Sequence[Mapping[str, object]],
@@ -152,35 +241,10 @@ def write_queue(
     *,
     size: int = SIZE,
 ) -> Queue:
-    """Write the abstained rows as JSON Lines, most useful first, atomically; the same rows give the same bytes.
-
-    First comes the statement of each document on which the two likeliest stances are closest together ("breaking ties", Luo
-    et al. 2005), then the second of each document, and so on: close calls teach a model most, and statements of one document
-    teach much the same. Of statements with the same words one is taken.
-
-    Args:
-        path: A file, replaced if it is there.
-        rows: The label job's rows.
-        sources: For each row the statement and document that it was cut from, None where the row is a statement by itself.
-        codebook: Whose labels the rows have.
-        size: Most statements to write.
-    """
-    ranked = sorted(
-        (_margin(row, codebook), str(row["id"]), i) for i, row in enumerate(rows) if row.get("abstained") is True
-    )
-    seen: set[str] = set()
-    turn: Counter[object] = Counter()
-    order: list[tuple[int, int, int]] = []
-    for rank, (_, _, i) in enumerate(ranked):
-        words = " ".join(str(rows[i]["text"]).split()).casefold()
-        if words not in seen:
-            seen.add(words)
-            document = rows[i]["document_id"]
-            order.append((turn[document], rank, i))
-            turn[document] += 1
-    chosen = [i for _, _, i in sorted(order)[:size]]
-    written = write_jsonl(path, (_to_item(rows[i], sources[i], codebook) for i in chosen))
-    return Queue(path, written, repeated=len(ranked) - len(order), left_out=len(order) - written)
+    """Rank and write rows that are in memory. See :func:`rank` and :func:`write_ranked`."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as scratch:
+        ranking = rank(rows, codebook, size, scratch)
+        return write_ranked(path, ranking, zip(rows, sources, strict=True), codebook, scratch)
 
 
 def read_queue(path: Path, codebook: Codebook) -> tuple[list[Source], list[str]]:
@@ -243,6 +307,10 @@ def _to_item(row: Mapping[str, object], source: Source | None, codebook: Codeboo
     else:
         statement, document = source[0], msgspec.structs.replace(source[1], **about)
     return QueueItem(id=identity, codebook_version=codebook.id, statement=statement, document=document)
+
+
+def _words(row: Mapping[str, object]) -> bytes:
+    return hashlib.sha256(" ".join(str(row["text"]).split()).casefold().encode("utf-8", "surrogatepass")).digest()
 
 
 def _margin(row: Mapping[str, object], codebook: Codebook) -> float:
