@@ -201,8 +201,8 @@ def coverage(bundle: Path, documents: int, repeats: int, threads: int) -> dict[s
             label([str(pages)], predictor, output, created="2025-01-01", options=LabelOptions(quiet=True))
 
         ours = rate(job, documents, repeats)
-        rows = pq.read_table(runs[-1], columns=["text", "stance", "abstained"]).to_pylist()
-        texts = [row["text"] for row in rows if row["text"]]
+        files = sorted(runs[-1].glob("labels-*.parquet"))
+        texts = [text for path in files for text in pq.read_table(path, columns=["text"])["text"].to_pylist() if text]
         theirs = rate(the_pipeline(bundle, texts), documents, max(1, repeats - 2))
     return {
         "documents": documents,
@@ -332,7 +332,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, help="made by `train` or `demo`")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--statements", type=int, default=512, help="statements timed")
+    parser.add_argument("--statements", type=int, default=1655, help="statements timed")
     parser.add_argument("--documents", type=int, default=60, help="pages of the coverage")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000], help="lengths for the memory")
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -112,7 +112,7 @@ def prepare(folder: Path, trained: Trained, codebook: Codebook, examples: Sequen
             f"statements as the network does, to {TOLERANCE:g}, found a difference of {difference:.3g}; the bundle is not "
             "published: train with another encoder, or without the graph"
         )
-    quantise(folder / FP32, weights, folder / INT8)
+    quantise(folder / FP32, weights, folder / INT8, encoded)
     try:
         plain = encode(PlainTokenizer(folder), passages, context=recipe.context, max_length=recipe.max_length) == encoded
     except Exception:  # a tokenizer of another kind; transformers' own is then taken

@@ -82,7 +82,7 @@ def test_the_demo_leaves_a_bundle_labels_tables_and_a_page(
     said = capsys.readouterr().out
     for step in ("1/4 Training", "2/4 Measuring", "3/4 Labelling", "4/4 Writing"):
         assert step in said
-    frame = pd.read_parquet(out / "labels" / "labels-00000.parquet")
+    frame = pd.concat([pd.read_parquet(path) for path in sorted((out / "labels").glob("labels-*.parquet"))])
     unseen = [json.loads(line) for line in (out / "unseen.jsonl").read_text(encoding="utf-8").splitlines()]
     split = json.loads((out / "bundle" / "split.json").read_text())
     assert len(unseen) == len(split["parts"]["test"])
