@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from annotation.codebook import Codebook
 from corpus.errors import BundleError
 from models.calibration import Calibration, stable
-from models.gate import BOUND, Gate, Words, changed, choose_threshold, concern_distance, fit_gate, stance_lead
+from models.gate import BOUND, Gate, Words, changed, choose_threshold, clearance, concern_distance, fit_gate, stance_lead
 from models.scores import Floats, Scores
 
 if TYPE_CHECKING:
-    from models.dataset import Example, Targets
+    from models.dataset import Example
     from models.metrics import Decisions
     from models.training import Trained
 
@@ -79,6 +81,7 @@ def prepare(folder: Path, trained: Trained, codebook: Codebook, examples: Sequen
     from models.bundle import WEIGHTS
     from models.dataset import targets
     from models.encoding import encode
+    from models.evaluation import decide
     from models.graph import GraphError, export, quantise
     from models.inference import run_network
     from models.plain_tokenizer import PlainTokenizer
@@ -93,9 +96,12 @@ def prepare(folder: Path, trained: Trained, codebook: Codebook, examples: Sequen
     if trained.network.lexicon is not None:
         words = Words.read(weights).scores(encoded, sizes)
         gate = fit_gate(words, own, trained.calibration, (y.stance, y.concerns), codebook)
-    metrics = {"fp32": _metrics(own, y, trained.calibration, codebook)}
+    decided = decide(examples, own, trained.calibration, codebook)
+    metrics = {"fp32": _metrics(decided, examples, codebook)}
     if gate is not None:
-        metrics["cascade"] = _cascade_metrics(own, words, gate, y, trained.calibration, codebook)
+        settled = stable(clearance(words, gate.calibration, codebook)) >= gate.threshold
+        early = decide(examples, words, gate.calibration, codebook)
+        metrics["cascade"] = _metrics(_cascaded(decided, early, settled, codebook), examples, codebook)
     versions = {name: metadata.version(name) for name in _VERSIONS}
     for fuse in (True, False):
         try:
@@ -119,7 +125,7 @@ def prepare(folder: Path, trained: Trained, codebook: Codebook, examples: Sequen
         plain = False
     coarse = GraphRunner(folder / INT8, sizes, tokens=0).scores(encoded)
     int8, mixed = _eight_bit(coarse, exact, trained.calibration)
-    metrics["int8"] = _metrics(mixed, y, trained.calibration, codebook)
+    metrics["int8"] = _metrics(decide(examples, mixed, trained.calibration, codebook), examples, codebook)
     return FastPath(
         graph=graph,
         difference=difference,
@@ -175,39 +181,26 @@ def _logits(a: Scores, b: Scores) -> list[tuple[Floats, Floats]]:
     return [(a.stance, b.stance), (a.concerns, b.concerns), (a.holder_type, b.holder_type)]
 
 
-def _metrics(scores: Scores, y: Targets, calibration: Calibration, codebook: Codebook) -> dict[str, float]:
-    from models.training import decisions
+def _metrics(found: Decisions, examples: Sequence[Example], codebook: Codebook) -> dict[str, float]:
+    """Return every metric that the evaluation has for all labels together."""
+    from models.evaluation import Bootstrap, counter_of, measure, resampling
 
-    return _counted(decisions(scores, y, calibration), codebook)
+    draws = resampling(examples, Bootstrap(resamples=1))  # the figures themselves; intervals belong to the evaluation
+    value = measure(counter_of(found, codebook), draws, found).value
+    return {name: round(float(v), 6) for (name, label), v in value.items() if label is None and np.isfinite(v)}
 
 
-def _counted(found: Decisions, codebook: Codebook) -> dict[str, float]:
-    from models.metrics import Counter
-
-    polar = tuple(i for i, s in enumerate(codebook.stances) if s.polarity in ("positive", "negative"))
-    counter = Counter(len(codebook.stances), len(codebook.concerns), polar, ())
-    return {
-        name: round(float(value), 6)
-        for (name, label), value in counter.metrics(counter.counts(found).sum(0)).items()
-        if label is None and np.isfinite(value)
+def _cascaded(own: Decisions, words: Decisions, settled: NDArray[np.bool_], codebook: Codebook) -> Decisions:
+    """Return the lexicon's decisions where it settles a statement, which then nobody holds, and the network's elsewhere."""
+    mixed = {
+        name: np.where(settled[:, None] if values.ndim > 1 else settled, getattr(words, name), values)
+        for name in ("stance", "concerns", "confidence", "probabilities", "concern_probabilities")
+        if (values := getattr(own, name)) is not None
     }
-
-
-def _cascade_metrics(
-    own: Scores, words: Scores, gate: Gate, y: Targets, calibration: Calibration, codebook: Codebook
-) -> dict[str, float]:
-    from dataclasses import replace
-
-    from models.gate import clearance
-    from models.training import decisions
-
-    a, b = decisions(own, y, calibration), decisions(words, y, gate.calibration)
-    settled = stable(clearance(words, gate.calibration, codebook)) >= gate.threshold
-    assert a.confidence is not None and b.confidence is not None  # noqa: S101, PT018  # models give both
-    mixed = replace(
-        a,
-        stance=np.where(settled, b.stance, a.stance),
-        concerns=np.where(settled[:, None], b.concerns, a.concerns),
-        confidence=np.where(settled, b.confidence, a.confidence),
-    )
-    return _counted(mixed, codebook)
+    holders = own.holders
+    if holders is not None:
+        nobody = -1 if codebook.nobody is None else codebook.holder_type_ids.index(codebook.nobody)
+        decided = tuple(None if early else name for name, early in zip(holders.decided, settled, strict=True))
+        kind = holders.kind if nobody < 0 else np.where(settled, nobody, holders.kind)
+        holders = replace(holders, decided=decided, kind=kind)
+    return replace(own, holders=holders, **mixed)

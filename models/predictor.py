@@ -207,7 +207,7 @@ class Predictor:
         words = self._words.scores(encoded, self.bundle.sizes)
         settled = stable(clearance(words, self._gate.calibration, self.codebook)) >= self._gate.threshold
         rest = np.flatnonzero(~settled)
-        own = empty_scores(len(passages), *self.bundle.sizes)
+        own = empty_scores(len(encoded), *self.bundle.sizes)
         if len(rest):
             merge(own, rest, self._network_scores([encoded[i] for i in rest]))
         first = self._judgements(words, self._gate.calibration, nobody=True)

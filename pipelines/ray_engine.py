@@ -8,7 +8,6 @@ depends on neither the length of the input nor that of a dataset, and the first 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import logging
@@ -22,83 +21,24 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-import msgspec
-
-from corpus.errors import BundleError, CodebookError, RecordError, TreatyStanceError, UsageError
-from models.passage import Judge, Judgement, Passage
-from pipelines.engine import Unjudged, Verdict, judge_each
+from corpus.errors import RecordError, UsageError
+from models.passage import Judge, Passage
+from pipelines.engine import Verdict
+from pipelines.ray_actors import Failed, Feeder, Worker, pack_part, unpack
 
 _SLOTS = (256, 2048)  # parts of the first dataset, soon set up, and of each later one: half a million passages
 _CALLS = 2  # parts that an actor has: one that it judges and one that waits
 _AHEAD = 4  # parts an actor: two that it has, and two while the driver writes
-_DEATHS = 5  # processes that one part may take along before the job is given up
 _STORE = 256 * 1024**2  # bytes of shared memory, of which parts and verdicts need a few
 _CHARACTERS = 4_000_000  # of a part: a few texts of a megabyte are as much work as hundreds of statements
 _PATH = 40  # characters of a folder that leave room for the names of Ray's sockets, which may have 107
 _SAID = 300  # characters kept of what Ray said
 _WAIT = 10.0  # seconds for a cluster to answer
 _NEEDED = "2.60"
-_KINDS: dict[str, type[Exception]] = {
-    of.__name__: of for of in (BundleError, CodebookError, MemoryError, RecordError, TreatyStanceError, UsageError)
-}
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """What an actor answers where the job must end: Ray would bury an exception in its own, or try again for ever.
-
-    ``kind`` is one of those that the driver raises as they are.
-    """
-
-    kind: str
-    words: str
-
-    def error(self) -> Exception:
-        """Return what the driver shall raise."""
-        return _KINDS.get(self.kind, BundleError)(self.words)
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    """What travels from an actor: for each passage a judgement or the reason why there is none; or why the job ends."""
-
-    verdicts: list[tuple[Judgement | None, str]] = []
-    failed: _Failed | None = None
-
-
-def _pack_part(part: Sequence[Passage]) -> bytes:
-    """Pack passages as bytes, since a text may hold half of a surrogate pair, which no packed text may."""
-
-    def raw(text: str | None) -> bytes | None:
-        return None if text is None else text.encode("utf-8", "surrogatepass")
-
-    return msgspec.msgpack.encode([(raw(p.text), raw(p.title), raw(p.before)) for p in part])
-
-
-def _unpack_part(data: bytes) -> list[Passage]:
-    def text(raw: bytes) -> str:
-        return raw.decode("utf-8", "surrogatepass")
-
-    rows = msgspec.msgpack.decode(data, type=list[tuple[bytes, bytes | None, bytes]])
-    return [Passage(text(a), None if b is None else text(b), text(c)) for a, b, c in rows]
-
-
-def _pack(answer: list[Verdict] | _Failed) -> bytes:
-    if isinstance(answer, _Failed):
-        return msgspec.msgpack.encode(_Answer(failed=answer))
-    pairs: list[tuple[Judgement | None, str]] = [(None, v.reason) if isinstance(v, Unjudged) else (v, "") for v in answer]
-    return msgspec.msgpack.encode(_Answer(verdicts=pairs))
-
-
-def _unpack(data: bytes) -> list[Verdict] | _Failed:
-    answer = msgspec.msgpack.decode(data, type=_Answer)
-    if answer.failed is not None:
-        return answer.failed
-    return [Unjudged(reason) if judgement is None else judgement for judgement, reason in answer.verdicts]
 
 
 class RayEngine:
@@ -169,7 +109,7 @@ class RayEngine:
     def _run(self, ray: Any, stream: Iterator[Sequence[Passage]]) -> Iterator[list[Verdict]]:
         room = _room(ray, self._gpus)
         actors = self._actors or room
-        feeder = ray.remote(num_cpus=0)(_Feeder).remote()
+        feeder = ray.remote(num_cpus=0)(Feeder).remote()
         answers = self._answers(ray, feeder, actors)
         shards: deque[tuple[int, int]] = deque()  # parts and passages of each shard that is with the actors
         given = taken = 0
@@ -177,7 +117,7 @@ class RayEngine:
             while True:
                 while given - taken < _AHEAD * actors and (shard := next(stream, None)) is not None:
                     parts = list(_parts(shard, self._rows))
-                    ray.get([feeder.put.remote(given + i, _pack_part(part)) for i, part in enumerate(parts)])
+                    ray.get([feeder.put.remote(given + i, pack_part(part)) for i, part in enumerate(parts)])
                     given += len(parts)
                     shards.append((len(parts), len(shard)))
                 if not shards:
@@ -190,7 +130,7 @@ class RayEngine:
                         raise RecordError(f"Ray: expected part {taken}, found part {number}; please report this")
                     taken += 1
                     feeder.drop.remote(number)
-                    if isinstance(answer, _Failed):
+                    if isinstance(answer, Failed):
                         raise answer.error()
                     verdicts += answer
                 if len(verdicts) != passages:
@@ -200,7 +140,7 @@ class RayEngine:
             answers.close()
             ray.kill(feeder)
 
-    def _answers(self, ray: Any, feeder: Any, actors: int) -> Generator[tuple[int, list[Verdict] | _Failed]]:
+    def _answers(self, ray: Any, feeder: Any, actors: int) -> Generator[tuple[int, list[Verdict] | Failed]]:
         """Yield the number of each part with what became of it, in order and without an end."""
         import pyarrow as pa
 
@@ -213,7 +153,7 @@ class RayEngine:
             with data.DataContext.current(context):
                 numbers = data.from_arrow([pa.table({"part": [number]}) for number in range(first, first + slots)])
                 dataset = numbers.map_batches(
-                    _Worker,
+                    Worker,
                     batch_size=1,
                     batch_format="pyarrow",
                     # as many calls at once as tasks in flight: the part of an actor that died comes again behind one that
@@ -231,88 +171,8 @@ class RayEngine:
             # one block at a time: a batch that waited for later parts would wait for ever for those not yet given
             for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 for row in batch.to_pylist():
-                    yield row["part"], _unpack(row["answer"])
+                    yield row["part"], unpack(row["answer"])
             first, slots = first + slots, _SLOTS[1]
-
-
-class _Feeder:
-    """Holds the parts that were handed out and not answered yet, and lets actors wait for those to come."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, bytes] = {}
-        self._asked: dict[int, int] = {}
-        self._done = 0  # parts answered
-        self._news = asyncio.Condition()
-
-    async def put(self, number: int, part: bytes) -> None:
-        async with self._news:
-            self._parts[number] = part
-            self._news.notify_all()
-
-    async def get(self, number: int) -> tuple[bytes, int] | None:
-        """Return the part, as soon as it is there, and how often it was asked for; None where it was answered.
-
-        An actor that dies takes along its word that an earlier part is done: Ray gives that to the next one again, and
-        drops what it says.
-        """
-        async with self._news:
-            await self._news.wait_for(lambda: number in self._parts or number < self._done)
-        if number < self._done:
-            return None
-        self._asked[number] = self._asked.get(number, 0) + 1
-        return self._parts[number], self._asked[number]
-
-    async def drop(self, number: int) -> None:
-        """Take note that the part was answered, as all before it."""
-        async with self._news:
-            self._done = number + 1
-            self._parts.pop(number, None)
-            self._asked.pop(number, None)
-            self._news.notify_all()
-
-
-class _Worker:
-    """What an actor runs: one judge, loaded once."""
-
-    def __init__(self, load: Callable[[], Judge], feeder: Any, expected: str) -> None:
-        self._feeder = feeder
-        self._one = threading.Lock()  # only waiting is done side by side
-        self._failed: _Failed | None = None
-        try:
-            if (found := version("treaty-stance")) != expected:
-                raise UsageError(
-                    f"a machine of the Ray cluster has treaty-stance {found}, expected {expected} as here; install the same"
-                )
-            self._judge = load()
-        except Exception as error:
-            self._failed = _failed(error)
-
-    def __call__(self, batch: Any) -> Any:
-        import pyarrow as pa
-
-        numbers = batch.column("part").to_pylist()
-        answers = [_pack(self._answer(number)) for number in numbers]
-        return pa.table({"part": pa.array(numbers, pa.int64()), "answer": pa.array(answers, pa.large_binary())})
-
-    def _answer(self, number: int) -> list[Verdict] | _Failed:
-        got = importlib.import_module("ray").get(self._feeder.get.remote(number))
-        if got is None:
-            return []
-        part, times = got
-        if self._failed is not None:
-            return self._failed
-        if times > _DEATHS:
-            return _failed(
-                RecordError(
-                    f"{times - 1} processes ended one after the other while they judged the same passages; expected one "
-                    "at most; give Ray more memory, or run it with the local engine to see why"
-                )
-            )
-        try:
-            with self._one:
-                return judge_each(self._judge, _unpack_part(part))
-        except Exception as error:
-            return _failed(error)
 
 
 def _parts(shard: Sequence[Passage], rows: int) -> Iterator[list[Passage]]:
@@ -327,16 +187,6 @@ def _parts(shard: Sequence[Passage], rows: int) -> Iterator[list[Passage]]:
             part, size = [], 0
     if part:
         yield part
-
-
-def _failed(error: Exception) -> _Failed:
-    """Wrap an error as the driver shall raise it: ours and those of the machine as they are, a stranger with its name."""
-    for kind, of in _KINDS.items():
-        if type(error) is of:
-            return _Failed(kind, str(error))
-    if isinstance(error, TreatyStanceError):
-        return _Failed(BundleError.__name__, str(error))
-    return _Failed(BundleError.__name__, f"the model cannot be loaded by a Ray actor ({type(error).__name__}: {error})")
 
 
 def _ray(*, alone: bool) -> Any:

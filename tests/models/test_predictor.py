@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,13 @@ from hypothesis import strategies as st
 
 from corpus.errors import BundleError, UsageError
 from models.bundle import load_bundle, open_bundle, save_bundle
+from models.encoding import Encoded
 from models.gate import Gate, Words
+from models.graph import GraphError
 from models.passage import Judgement, Passage
 from models.predictor import Precision, Predictor
+from models.runtime import GraphRunner
+from models.scores import Scores
 
 if TYPE_CHECKING:
     from tests.conftest import Small
@@ -117,10 +122,22 @@ class TestFastPath:
         flipped = sum((a.stance, a.concerns) != (b.stance, b.concerns) for a, b in zip(exact, found, strict=True))
         assert flipped <= 0.01 * len(passages)
 
-    def test_what_auto_chose_is_in_the_settings(self, fast_bundle: Path) -> None:
-        chosen = Predictor.load(fast_bundle, precision="auto")
-        assert chosen.settings["precision"] == chosen.precision
-        assert chosen.precision in ("fp32", "int8")
+    @pytest.mark.parametrize(("coarse", "chosen"), [(1.0, "int8"), (2.0, "fp32")])
+    def test_auto_takes_8_bits_where_they_are_faster_with_the_repeats_counted(
+        self, fast_bundle: Path, monkeypatch: pytest.MonkeyPatch, coarse: float, chosen: str
+    ) -> None:
+        """By a clock on which a 32-bit pass takes two seconds, and an 8-bit pass one or two."""
+        now = [0.0]
+
+        class Clocked(GraphRunner):
+            def scores(self, encoded: Sequence[Encoded]) -> Scores:
+                now[0] += coarse if self._tokens == 0 else 2.0
+                return super().scores(encoded)
+
+        monkeypatch.setattr("models.runtime.GraphRunner", Clocked)
+        monkeypatch.setattr("models.predictor.time.perf_counter", lambda: now[0])
+        found = Predictor.load(fast_bundle, precision="auto")
+        assert found.settings == {"precision": chosen, "runtime": "onnx", "cascade": False}
 
     def test_copies_of_a_text_are_computed_once(self, fast_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         predictor = Predictor.load(fast_bundle)
@@ -171,8 +188,31 @@ class TestFastPath:
         assert fast["difference"] < 1e-4
         assert fast["plain_tokenizer"] is True
         assert 0 <= fast["int8"]["changed"] <= fast["int8"]["flips"] <= fast["int8"]["development"]
-        assert fast["metrics"]["fp32"].keys() == fast["metrics"]["int8"].keys() >= {"stance_macro_f1", "concern_macro_f1"}
+        assert fast["metrics"]["fp32"].keys() == fast["metrics"]["int8"].keys()
+        assert fast["metrics"]["fp32"].keys() >= {
+            "stance_macro_f1",
+            "concern_macro_f1",
+            "holder_overlap_f1",
+            "accuracy_at_70",
+        }
         assert fast["graph"]["attention"] == "fused"
+
+
+def test_a_network_that_cannot_be_exported_makes_a_bundle_that_says_why_and_labels_on_torch(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise GraphError("no such operation")
+
+    monkeypatch.setattr("models.graph.export", refuse)
+    facts = {"created": "2025-01-01", "corpus": {"parts": {"train": 1}}, "versions": {"treaty-stance": "0"}}
+    bundle = tmp_path / "bundle"
+    save_bundle(bundle, small.trained, small.codebook, small.split, facts=facts, development=small.examples[:9])
+    found = Predictor.load(bundle, precision="auto")
+    assert (found.runtime, found.fast.reason) == ("torch", "no such operation")
+    assert found.judge([Passage("Upperton rejects the pact.")])[0].stance == "no_thanks"
+    with pytest.raises(UsageError, match=r"no 8-bit graph \(no such operation\)"):
+        Predictor.load(bundle, precision="int8")
 
 
 def test_a_graph_that_is_not_the_network_is_not_published(

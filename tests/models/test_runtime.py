@@ -77,5 +77,9 @@ def test_batches_of_a_budget_by_hand() -> None:
     assert same_length_batches([3, 5, 3, 3, 5], tokens=6) == [[1], [4], [0, 2], [3]]
 
 
-def test_there_is_a_thread() -> None:
-    assert available_threads() >= 1
+def test_threads_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert available_threads() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert available_threads() == 1

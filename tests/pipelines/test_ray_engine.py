@@ -18,7 +18,7 @@ import pytest
 
 from corpus.errors import BundleError, RecordError, UsageError
 from models.passage import Passage
-from pipelines import ray_engine
+from pipelines import ray_actors, ray_engine
 from pipelines.engine import LocalEngine, Unjudged, Verdict
 from pipelines.ray_engine import RayEngine
 
@@ -80,7 +80,7 @@ def test_a_part_that_was_answered_is_not_waited_for() -> None:
     """Ray may ask again for what the driver has already: an actor that waited for it would wait for ever."""
 
     async def story() -> None:
-        feeder = ray_engine._Feeder()
+        feeder = ray_actors.Feeder()
         await feeder.put(0, b"a")
         await feeder.put(1, b"b")
         assert await feeder.get(0) == (b"a", 1)
