@@ -81,6 +81,13 @@ def run(job: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
+def wait_for_shards(pid: int, output: Path, shards: int) -> None:
+    """Return when the job has written so many shards, or has ended."""
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while len(list(output.glob("labels-*.parquet"))) < shards and os.waitid(os.P_PID, pid, ended) is None:
+        time.sleep(0.0005)
+
+
 def warm_up() -> None:
     """Import what jobs import when they first need it, without a thread, which a fork would lose."""
     import filelock
@@ -112,6 +119,7 @@ def main() -> None:
             print(json.dumps({"said": said, "peak": peak}), flush=True)  # noqa: T201 - how the test is answered
             os._exit(code)
         if "signal" in job:  # it is not yet waited for, so that the pid is the job's even when that has ended
+            wait_for_shards(pid, Path(job["output"]), job.get("shards", 0))
             time.sleep(job["after"])
             os.kill(pid, job["signal"])
         _, status = os.waitpid(pid, 0)
