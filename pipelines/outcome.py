@@ -16,7 +16,7 @@ from pipelines.feed import Shard
 from pipelines.holders import name_holders
 from pipelines.items import Item
 from pipelines.queue import Abstention, abstain
-from pipelines.shares import millionths
+from pipelines.rounding import millionths
 
 Row = dict[str, object]
 

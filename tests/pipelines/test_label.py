@@ -29,7 +29,7 @@ from models.passage import Judgement, Passage
 from pipelines.folder import output_schema
 from pipelines.label import LabelOptions, LabelResult, label
 from pipelines.manifest import read_manifest, verify_outputs
-from pipelines.shares import millionths
+from pipelines.rounding import millionths
 
 CREATED = "2026-11-22T12:00:00Z"
 TUNNEL = """

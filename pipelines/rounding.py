@@ -1,4 +1,4 @@
-"""Shares: probabilities as they are written, in whole millionths that add up."""
+"""Rounding: probabilities as they are written, in whole millionths that add up."""
 
 from __future__ import annotations
 
