@@ -1,15 +1,9 @@
-"""Tables: a folder of labels read back, and the counts that are made of it.
-
-Every figure here is a count of labels as the model decided them. It is not an estimate of what the coverage says: no
-error of the model is corrected, and a wire text in forty outlets is counted forty times.
-"""
+"""Labels: folders of them read back and checked, and what their dates and holders' names mean."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,21 +13,18 @@ import msgspec
 
 from annotation.codebook import Codebook, parse_codebook
 from corpus.errors import CodebookError, RecordError, UsageError
-from corpus.files import read_json, write_text
+from corpus.files import read_json
+from pipelines.label_runs import complete_runs
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-UNKNOWN = "unknown"
-UNDATED = "undated"
 _TEXTS = (
     "id", "document_id", "text", "title", "published", "publisher", "url", "holder", "holder_name", "holder_type",
     "voice", "stance", "model_id", "codebook_version", "status", "reason",
 )  # fmt: skip
-_OWN_COLUMNS = frozenset({"holder_type", "month", "concern", "holder", "n", "documents", "first", "last"})
 _YEARS = range(1900, 2101)  # a date outside is a slip of the source, and one such row would stretch the time axis
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +58,42 @@ class RowCounts:
 def read_labels(folder: Path) -> Labels:
     """Read ``labels-*.parquet``, in the order of their names, and ``manifest.json``.
 
+    A folder of a workspace's numbered runs with one bundle (``labels/<model id>``) is read as one: of a statement that
+    several runs have, the latest row counts, and the manifest is that of the latest run, with what was counted added up.
+
     Raises:
         UsageError: when the folder, the label files or the manifest are missing.
         RecordError: when a file is damaged, lacks a column, or contradicts the manifest; the file is named.
         CodebookError: when the manifest's codebook is malformed or a row carries a label that it does not have.
     """
-    import pandas as pd
-
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected one that `treaty-stance label` wrote")
+    runs = complete_runs(folder)
+    if not runs or (folder / "manifest.json").is_file():
+        return _read_run(folder)
+    import pandas as pd
+
+    read = [_read_run(run) for run in runs]
+    for run, labels in zip(runs, read, strict=True):
+        if labels.codebook.id != read[-1].codebook.id:
+            raise RecordError(
+                f"{run}: expected labels under codebook {read[-1].codebook.id}, as in {runs[-1].name}, found "
+                f"{labels.codebook.id}; name one run"
+            )
+    frame = pd.concat([labels.frame for labels in read], ignore_index=True)
+    later = frame["id"].notna() & frame.duplicated("id", keep="last")
+    manifest = dict(read[-1].manifest)
+    for name in ("reasons", "clutter"):
+        total: Counter[str] = Counter()
+        for labels in read:
+            total.update(labels.manifest.get(name, {}))
+        manifest[name] = dict(total)
+    return Labels(frame[~later].reset_index(drop=True), read[-1].codebook, manifest)
+
+
+def _read_run(folder: Path) -> Labels:
+    import pandas as pd
+
     files = sorted(folder.glob("labels-*.parquet"))
     if not files:
         raise UsageError(
@@ -109,88 +127,6 @@ def decided(labels: Labels) -> pd.DataFrame:
     return frame[(frame["status"] == "ok") & ~frame["abstained"]].reset_index(drop=True)
 
 
-def stance_by_holder_type(labels: Labels) -> pd.DataFrame:
-    """Count stances by holder type: ``holder_type, n, <one a stance>``, in the codebook's order, then ``unknown``."""
-    rows = decided(labels)
-    order = dict.fromkeys((*labels.codebook.holder_type_ids, UNKNOWN))
-    return _count_stances(labels, "holder_type", rows["holder_type"].fillna(UNKNOWN), rows["stance"], list(order))
-
-
-def stance_by_month(labels: Labels) -> pd.DataFrame:
-    """Count stances by month of publication: ``month, n, <one a stance>``, ascending, then ``undated`` if need be.
-
-    A date that gives the year alone is counted under that year; what is no date, or outside 1900 to 2100, is undated.
-    """
-    rows = decided(labels)
-    months = rows["published"].map(_month).astype(object)
-    order = sorted(set(months), key=lambda month: (month == UNDATED, month))
-    return _count_stances(labels, "month", months, rows["stance"], order)
-
-
-def concerns_by_stance(labels: Labels) -> pd.DataFrame:
-    """Count the statements that raise each concern: ``concern, n, <one a stance>``, in the codebook's order.
-
-    A statement that raises two concerns is counted in two rows.
-    """
-    rows = decided(labels)
-    raised = rows["concerns"].map(lambda names: sorted(set(names))).explode()
-    raised = raised[raised.notna()]
-    return _count_stances(labels, "concern", raised, rows["stance"].loc[raised.index], list(labels.codebook.concern_ids))
-
-
-def positions(labels: Labels) -> pd.DataFrame:
-    """Count stances by holder: ``holder, holder_type, n, <one a stance>, documents, first, last``, most first.
-
-    Holders count under their fuller names (``holder_name``). Names that differ in case, outer blanks or a "the" before them
-    alone are one holder, shown in the commonest spelling and under the commonest type (ties: the one met first). Statements
-    without a holder's name are in no row. ``first`` and ``last`` are dates of publication as far as they are known.
-    """
-    import pandas as pd
-
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in decided(labels)[["holder_name", "holder_type", "stance", "document_id", "published"]].to_dict("records"):
-        key = holder_key(row["holder_name"])
-        if key is not None:
-            groups.setdefault(key, []).append(row)
-    stances = labels.codebook.stance_ids
-    table: list[dict[str, Any]] = []
-    for group in groups.values():
-        counts = Counter(row["stance"] for row in group)
-        dates = sorted(filter(None, (iso_date(row["published"]) for row in group)))
-        table.append(
-            {
-                "holder": _commonest(spelling(row["holder_name"]) for row in group),
-                "holder_type": _commonest(row["holder_type"] for row in group),
-                "n": len(group),
-                **{stance: counts[stance] for stance in stances},
-                "documents": len({row["document_id"] for row in group if isinstance(row["document_id"], str)}),
-                "first": dates[0] if dates else None,
-                "last": dates[-1] if dates else None,
-            }
-        )
-    table.sort(key=lambda row: (-row["n"], holder_key(row["holder"])))
-    columns = ["holder", "holder_type", "n", *stances, "documents", "first", "last"]
-    return pd.DataFrame(table, columns=columns).astype(dict.fromkeys(("n", *stances, "documents"), int))
-
-
-def write_tables(labels: Labels, output: Path) -> list[Path]:
-    """Write the four tables as CSV (UTF-8, Unix line ends, text quoted) into a folder and return the paths.
-
-    A text that a spreadsheet would run as a formula gets an apostrophe in front of it.
-
-    Raises:
-        UsageError: when the folder cannot be written to.
-    """
-    written = []
-    for make in (stance_by_holder_type, stance_by_month, concerns_by_stance, positions):
-        table = make(labels).map(_defuse)
-        path = output / f"{make.__name__}.csv"
-        # Quoted, because the csv module leaves a lone carriage return bare, and readers take it for the end of a row.
-        write_text(path, table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
-        written.append(path)
-    return written
-
-
 def spelling(holder: object) -> str | None:
     """Return a holder's name without outer blanks, or None where there is no name."""
     return (holder.strip() or None) if isinstance(holder, str) else None
@@ -222,28 +158,6 @@ def iso_date(published: object) -> str | None:
     return found.date().isoformat()[:width] if found.year in _YEARS else None
 
 
-def _month(published: object) -> str:
-    return (iso_date(published) or UNDATED)[:7]
-
-
-def _count_stances(labels: Labels, name: str, keys: pd.Series, stances: pd.Series, order: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    table = pd.crosstab(keys.to_numpy(dtype=object), stances.to_numpy(dtype=object))
-    table = table.reindex(index=order, columns=list(labels.codebook.stance_ids), fill_value=0).fillna(0).astype(int)
-    table.insert(0, "n", table.sum(axis=1))
-    return table.rename_axis(index=name, columns=None).reset_index()
-
-
-def _commonest(values: Iterable[object]) -> str | None:
-    counts = Counter(value for value in values if isinstance(value, str))  # pandas has NaN where there is none
-    return counts.most_common(1)[0][0] if counts else None  # of a tie, the one met first
-
-
-def _defuse(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-
-
 class _Manifest(msgspec.Struct):
     """What the tables and the page need of a label job's manifest; it holds more."""
 
@@ -266,10 +180,6 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], Codebook]:
         raise RecordError(
             f"{path}: codebook_id is {manifest.codebook_id}, but the codebook in it is {codebook.id}; "
             "restore the file or label again"
-        )
-    if taken := _OWN_COLUMNS.intersection(codebook.stance_ids):
-        raise CodebookError(
-            f"{path}: stance label {min(taken)!r} is also the name of a column of the tables; rename it in the codebook"
         )
     return dict(value), codebook
 
