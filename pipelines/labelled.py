@@ -41,7 +41,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Labelled:
     """Labelled statements with where they come from. ``names`` gives each statement the id that its source uses.
 
-    ``workspace`` says that they are the gold of a workspace, and not of files.
+    ``workspace`` says that they are the gold of a workspace, and not of files; ``audited`` counts its gold labels of audit
+    samples that were left out.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Labelled:
     names: Mapping[str, str]
     without_gold: int = 0
     workspace: bool = False
+    audited: int = 0
 
 
 def read_labelled(path: Path | None, codebook: Codebook) -> Labelled:
@@ -91,6 +93,9 @@ def read_labelled(path: Path | None, codebook: Codebook) -> Labelled:
 def read_gold(path: Path | None, workspace: Project | None, codebook: Codebook) -> Labelled:
     """Read the gold of a workspace where there is one, else labelled statements as :func:`read_labelled` does.
 
+    Of a workspace's gold the audit samples are left out: a model that has learned from them would seem to make no errors
+    there, and shares are corrected by just these errors.
+
     Raises:
         UsageError: when both are given, and as the two functions do.
         RecordError: as they do.
@@ -100,11 +105,13 @@ def read_gold(path: Path | None, workspace: Project | None, codebook: Codebook) 
         return read_labelled(path, codebook)
     if path is not None:
         raise UsageError(f"{path}: expected labelled statements or a workspace, found both; leave one of them out")
-    return read_workspace(workspace, codebook)
+    return read_workspace(workspace, codebook, audited=False)
 
 
-def read_workspace(project: Project, codebook: Codebook) -> Labelled:
+def read_workspace(project: Project, codebook: Codebook, *, audited: bool = True) -> Labelled:
     """Read the gold of a workspace, as it stands under one codebook, with the blind readings behind it.
+
+    ``audited`` says whether statements of audit samples are among them.
 
     Readings that were made with a model's suggestion in sight are left out: they are no second opinion on that model.
     Statements that coders have read and nobody has settled are counted in ``without_gold``.
@@ -118,7 +125,13 @@ def read_workspace(project: Project, codebook: Codebook) -> Labelled:
     from models.dataset import build_examples
 
     with Ledger.open(project.store_url) as ledger:
-        gold = ledger.gold(codebook.id)
+        everything = ledger.gold(codebook.id)
+        gold = [g for g in everything if audited or g.inclusion_probability is None]
+        if not gold and everything:
+            raise UsageError(
+                f"{project.root}: expected settled labels to learn from, found {len(everything)} that are all of an audit "
+                "sample, which is for estimates; code others too: `treaty-stance annotate push --n`"
+            )
         if not gold:
             raise UsageError(_no_gold(project, codebook, ledger))
         items = ledger.items([g.statement for g in gold])
@@ -138,8 +151,9 @@ def read_workspace(project: Project, codebook: Codebook) -> Labelled:
         sha256=digest(*(msgspec.json.encode((g, items[g.statement].statement.text)).decode() for g in gold)),
         examples=build_examples(statements, {i.document.id: i.document for i in kept}, gold, readings),
         names={s.id: s.id for s in statements},
-        without_gold=len({a.statement for a in everyone} - items.keys()),
+        without_gold=len({a.statement for a in everyone} - {g.statement for g in everything}),
         workspace=True,
+        audited=len(everything) - len(gold),
     )
 
 

@@ -105,6 +105,8 @@ def train(
     split = make_time_split(known) if job.split == "time" else make_split(known, seed=job.split_seed)
     sizes = {part: len(ids) for part, ids in split.parts.items()}
     say(f"{len(labelled.examples)} labelled statements: " + ", ".join(f"{n} {part}" for part, n in sizes.items()))
+    if labelled.audited:
+        say(f"{labelled.audited} labels of audit samples left out: shares are corrected by them")
     if split.kind == "time":
         cuts = f"development from {split.development_from}, test from {split.test_from}"
         say(f"split by time: {cuts}; {split.undated} undated statements to train on")
@@ -167,7 +169,7 @@ def _facts(labelled: Labelled, sizes: dict[str, int], seed: int, created: str) -
         "corpus": {
             "name": labelled.name,
             "sha256": labelled.sha256,
-            **({"workspace": True} if labelled.workspace else {}),
+            **({"workspace": True, "audited": labelled.audited} if labelled.workspace else {}),
             "statements": len(labelled.examples),
             "without_gold": labelled.without_gold,
             "parts": sizes,

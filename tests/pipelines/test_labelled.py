@@ -125,3 +125,22 @@ def test_gold_whose_text_is_lost_is_refused(settled: SettledCampaign, invented: 
 def test_a_file_and_a_workspace_together_are_refused(settled: SettledCampaign, lines_path: Path, invented: Codebook) -> None:
     with pytest.raises(UsageError, match="found both"):
         read_gold(lines_path, settled.workspace, invented)
+
+
+def test_nothing_is_learned_from_an_audit_sample(settled: SettledCampaign, invented: Codebook) -> None:
+    everything = sorted(settled.gold().values(), key=lambda g: g.statement)
+    sampled = [msgspec.structs.replace(g, inclusion_probability=0.1) for g in everything[:48]]
+    with settled.open() as ledger:
+        ledger.add_gold(sampled, "2026-02-01T00:00:00+00:00")
+    found = read_gold(None, settled.workspace, invented)
+    assert {e.statement.id for e in found.examples} == {g.statement for g in everything[48:]}
+    assert (found.audited, found.without_gold) == (48, 0)
+    whole = read_workspace(settled.workspace, invented)
+    assert (len(whole.examples), whole.audited) == (480, 0)
+    assert found.sha256 != whole.sha256
+    with settled.open() as ledger:
+        ledger.drop_gold([(g.statement, invented.id) for g in everything[48:]])
+    with pytest.raises(
+        UsageError, match="found 48 that are all of an audit sample, which is for estimates; code others too"
+    ):
+        read_gold(None, settled.workspace, invented)
