@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from annotation.campaign import Item
 from annotation.codebook import Codebook
@@ -39,8 +37,6 @@ UNFIT = "cannot be shown to coders"
 _TRAITS = ("publisher", "kind", "language", "source", "relevance")  # of the document
 _MONTH = re.compile(r"\d{4}-\d{2}")
 _BATCH = 1024  # statements judged or embedded at once
-_LONGEST = 256  # tokens that an embedding reads
-_TOKENS = 2048  # padded ones in a batch of the encoder
 
 Pairs = Iterator[tuple[Document, list[Statement]]]
 Advance = Callable[[int], object]
@@ -213,7 +209,9 @@ def _frame(
                 found[name] = replace(found[name], traits=said, uncertainty=round(1 - (first - second), 6))
             asked.advance(len(batch))
     if asked.encoder is not None:
-        embed = _embedder(asked.encoder)
+        from models.embedding import embedder
+
+        embed = embedder(asked.encoder)
         for batch in _batches(_passages(pairs(), with_room(found))):
             for (name, _), vector in zip(batch, embed([p for _, p in batch]), strict=True):
                 found[name] = replace(found[name], vector=vector)
@@ -287,32 +285,6 @@ def _encoder(name: str | None) -> str:
     from models.network import PACKAGED
 
     return name or PACKAGED
-
-
-def _embedder(name: str) -> Callable[[Sequence[Passage]], NDArray[np.float32]]:
-    """Return what embeds passages, shape (passages, width): the mean of their own tokens' vectors, as the network pools."""
-    import torch
-
-    from models.encoding import collate, encode, length_batches
-    from models.network import load_encoder
-
-    encoder, tokenizer = load_encoder(name)
-    encoder.eval()
-    longest = min(_LONGEST, int(encoder.config.max_position_embeddings))  # type: ignore[union-attr, arg-type]  # every encoder has it
-
-    def embed(passages: Sequence[Passage]) -> NDArray[np.float32]:
-        encoded = encode(tokenizer, passages, context="none", max_length=longest)
-        out: dict[int, NDArray[np.float32]] = {}
-        with torch.inference_mode():
-            for batch in length_batches([len(e.ids) for e in encoded], tokens=_TOKENS):
-                ids, mask, own = collate([encoded[i] for i in batch], tokenizer.pad_token_id)
-                hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-                weight = own.unsqueeze(-1).to(hidden.dtype)
-                pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
-                out.update(zip(batch, pooled.numpy(), strict=True))
-        return np.stack([out[i] for i in range(len(encoded))])
-
-    return embed
 
 
 def _hash(candidates: Sequence[Candidate], asked: _Asked, model_id: str | None) -> str:
