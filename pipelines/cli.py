@@ -13,6 +13,7 @@ import click
 from pipelines.cli_annotate import annotate
 from pipelines.cli_collect import collect, corpus, init
 from pipelines.cli_label import label
+from pipelines.cli_report import report
 from pipelines.terminal import FOLDER, F, TrainingBar, hush_extractors, quiet_option, say_to, set_threads, today
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
     say(f"Report:  {result.report}   (open it in a browser)")
     say(f"Quality: {result.page}   (how good the labels are)")
     say(f"Labels:  {result.labels}/labels-*.parquet and labels.csv")
-    say(f"Tables:  {', '.join(p.name for p in result.files if p.suffix == '.csv' and p.parent == output)} in {output}")
+    say(f"Tables:  {result.report.parent}/*.csv, *.parquet, tables.xlsx and tables.duckdb")
+    if result.yours is not None:
+        say(f"Yours:   {result.yours}")
     say(f"Bundle:  {result.bundle}   (use it: treaty-stance label FILE --model {result.bundle} --output labels)")
 
 
@@ -214,25 +217,7 @@ def evaluate(
         say("\n" + comparison_table(evaluation.against))
 
 
-@cli.command()
-@click.argument("labels", type=FOLDER)
-@click.option("--output", type=FOLDER, required=True, help="Folder for the tables and report.html.")
-@click.option("--evaluation", type=FOLDER, default=None, help="Figures written by `evaluate --output`.")
-@click.option("--title", default=None, help="Of the page.")
-@quiet_option
-def report(labels: Path, output: Path, evaluation: Path | None, title: str | None, quiet: bool) -> None:
-    """Write tables and one self-contained report page from labels.
-
-    Example: treaty-stance report labels --output report --evaluation evaluation.json
-    """
-    from pipelines.report import write_report
-    from pipelines.tables import read_labels
-
-    files = write_report(read_labels(labels), output, evaluation=evaluation, generated=today(), title=title)
-    say_to(quiet)("\n".join(str(path) for path in files))
-
-
-for command in (init, collect, corpus, label, annotate):
+for command in (init, collect, corpus, label, annotate, report):
     cli.add_command(command)
 
 

@@ -178,8 +178,8 @@ def _add_copies(frame: pd.DataFrame, described: Mapping[str, Described]) -> None
 
     documents = list(frame["document_id"])
     copies = find_copies(list(frame["text"]), documents, _none(frame["story"]), _none(frame["day"]))
-    frame["opinion"] = copies.opinion
-    frame["first"] = copies.first
+    frame["opinion"] = pd.Series(copies.opinion, dtype="int64")
+    frame["first"] = pd.Series(copies.first, dtype=bool)  # an empty frame would have a column of objects
     places: dict[int, int] = Counter()
     outlets: dict[int, dict[str, None]] = {}
     for number, document, publisher, url in zip(copies.opinion, documents, frame["publisher"], frame["url"], strict=True):
@@ -189,8 +189,8 @@ def _add_copies(frame: pd.DataFrame, described: Mapping[str, Described]) -> None
         outlet = publisher if isinstance(publisher, str) and publisher else _host(url) or document
         outlets.setdefault(number, {})[outlet] = None
         outlets[number].update(dict.fromkeys(others))
-    frame["copies"] = [places[number] for number in copies.opinion]
-    frame["reach"] = [len(outlets[number]) for number in copies.opinion]
+    frame["copies"] = pd.Series([places[number] for number in copies.opinion], dtype="int64")
+    frame["reach"] = pd.Series([len(outlets[number]) for number in copies.opinion], dtype="int64")
     frame["outlets"] = _objects(list(outlets[number]) for number in copies.opinion)
     story = [s or d for s, d in zip(_none(frame["story"]), documents, strict=True)]
     frame["cluster"] = pd.factorize(pd.Series(story, dtype=object))[0]

@@ -1,13 +1,10 @@
-"""The report page: one HTML file with the charts, the positions and the statements of a folder of labels.
-
-The file loads nothing: style, scripts, the charts' runtime and the data stand in it, and its content security policy allows
-no other script and no connection. Texts reach the page as JSON and are shown as text alone.
-"""
+"""The report: labels of a coverage made into corrected shares, tables, files and one page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,58 +12,217 @@ import msgspec
 
 from corpus.errors import RecordError, UsageError
 from corpus.files import read_json, write_text
-from pipelines.charts import (
-    UNKNOWN_NAME,
-    concern_chart,
-    display_names,
-    holder_type_chart,
-    runtime,
-    stance_colours,
-    time_chart,
-)
-from pipelines.page import (
-    inline_json,
-    inline_script,
-    inline_style,
-    page_environment,
-    script_hash,
-    template_text,
-    web_link,
-)
-from pipelines.tables import (
-    UNDATED,
-    UNKNOWN,
-    Labels,
-    concerns_by_stance,
-    decided,
-    holder_key,
-    iso_date,
-    positions,
-    row_counts,
-    spelling,
-    stance_by_holder_type,
-    stance_by_month,
-    write_tables,
-)
+from corpus.sources import Project, load_project
+from pipelines.audit_sample import AuditSample, read_audit, workspace_audit
+from pipelines.coverage import Coverage, read_coverage
+from pipelines.events import Event, read_events
+from pipelines.manifest import NAME as MANIFEST
+from pipelines.manifest import describe_file, describe_output, write_manifest
+from pipelines.tables import Labels, read_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from models.evaluation import Evaluation
+    from pipelines.drift import Embed
+    from pipelines.monitoring import Comparison
+    from pipelines.shares import Shares
 
 PAGE = "report.html"
 _EVALUATION_FORMATS = (1, 2)
-_MOST_STATEMENTS = 10_000  # with the budget below, what a browser opens from disk without a pause
-_MOST_BYTES = 3_400_000  # of statements; runtime, positions and tables come to about 1.3 MB more, 5 MB at most
-_MOST_HOLDERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """A table of counts as the page prints it below a chart."""
+class Report:
+    """Everything that a report says.
 
-    head: list[str]
-    rows: list[list[Any]]
+    ``tables`` are data frames by name (:mod:`pipelines.table_schema` tells their columns). ``agreement`` is that of the
+    workspace's coders on the stance, ``comparison`` what changed since an earlier run; each is None where there is none.
+    ``notes`` are sentences that a reader must not miss. ``generated`` is a day, ISO 8601; ``quality`` the name of an
+    evaluation page beside the report.
+    """
+
+    coverage: Coverage
+    tables: dict[str, pd.DataFrame]
+    shares: Shares
+    audit: AuditSample | None
+    evaluation: Evaluation | None
+    events: tuple[Event, ...]
+    agreement: dict[str, Any] | None
+    comparison: Comparison | None
+    notes: tuple[str, ...]
+    generated: str
+    title: str
+    quality: str | None
+    inputs: tuple[dict[str, object], ...] = ()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the labels."""
+        return self.coverage.labels.manifest
+
+
+def make_report(
+    labels: Path | str,
+    *,
+    workspace: Path | str | Project | None = None,
+    columns: Path | str | None = None,
+    audit: Path | str | None = None,
+    evaluation: Path | str | None = None,
+    aliases: Sequence[Path | str] = (),
+    against: Path | str | None = None,
+    old_audit: Path | str | None = None,
+    embeddings: bool = False,
+    title: str | None = None,
+    generated: str = "",
+    quality: str | None = None,
+    seed: int = 0,
+) -> Report:
+    """Read labels and make every table of the report; nothing is written.
+
+    Args:
+        labels: A folder of labels, or one of a workspace's numbered runs with one bundle.
+        workspace: Whose corpus tells of the documents (stories, kinds, contexts), whose campaign has the audit sample, and
+            whose `project.toml` the events.
+        columns: A table with further columns to give shares by, joined by ``id``, ``document_id`` or ``url``.
+        audit: An audit sample in a file, instead of the workspace's.
+        evaluation: Figures that ``evaluate --output`` wrote of the bundle that made the labels.
+        aliases: Files with holders' names, beside the shipped and the workspace's own.
+        against: Labels of an earlier run to compare with.
+        old_audit: The audit sample of that run; default: ``audit``.
+        embeddings: Whether the texts of the two runs are compared by the packaged encoder's embeddings, too; half a minute.
+        title: Of the page; default: the target's name.
+        generated: The day, ISO 8601.
+        quality: Name of an evaluation page beside the report.
+        seed: Of resampling where a method needs some.
+
+    Raises:
+        UsageError: when a file or folder does not exist, or two things do not go together.
+        RecordError: when a file is damaged, or is of another model or codebook.
+        CodebookError: when labels do not follow the codebook.
+    """
+    from pipelines.report_tables import build_tables, comparison_tables
+    from pipelines.shares import estimate_shares
+
+    project = workspace if isinstance(workspace, Project) or workspace is None else load_project(Path(workspace))
+    names = tuple(Path(path) for path in aliases)
+    read = read_labels(Path(labels))
+    coverage = read_coverage(read, workspace=project, columns=_path(columns), aliases=names)
+    sample = _audit(_path(audit), project, read)
+    metrics = None if evaluation is None else read_evaluation(Path(evaluation), model_id=read.manifest["model_id"])
+    comparison = None
+    if against is not None:
+        from pipelines.monitoring import compare
+
+        old = read_coverage(read_labels(Path(against)), workspace=project, columns=_path(columns), aliases=names)
+        before = read_audit(Path(old_audit), read.codebook) if old_audit is not None else sample
+        comparison = compare(
+            old,
+            coverage,
+            old_audit=before,
+            new_audit=sample,
+            evaluation=metrics,
+            seed=seed,
+            embed=_embed() if embeddings else None,
+        )
+    # Where only new statements were audited, the old sample goes on speaking for the old ones.
+    speaking = sample if comparison is None or comparison.audit is None else comparison.audit
+    shares = estimate_shares(coverage, speaking, metrics)
+    tables = build_tables(coverage, shares, speaking, aliases=coverage.names)
+    notes = list(shares.notes)
+    if comparison is not None:
+        tables, shares = _withdrawn(tables, shares, comparison)
+        tables |= comparison_tables(comparison, read.codebook)
+        notes = [*comparison.withdrawn, *comparison.notes, *notes]
+    given = [(name, _path(path)) for name, path in (("columns", columns), ("audit", audit), ("evaluation", evaluation))]
+    return Report(
+        coverage=coverage,
+        tables=tables,
+        shares=shares,
+        audit=speaking,
+        evaluation=metrics,
+        events=() if project is None else read_events(project),
+        agreement=None if project is None else _agreement(project, read),
+        comparison=comparison,
+        notes=tuple(notes),
+        generated=generated,
+        title=title or read.codebook.target.name,
+        quality=quality,
+        inputs=(
+            *({**describe_file(path / MANIFEST), "role": "labels"} for path in _runs(Path(labels))),
+            *({**describe_file(path), "role": name} for name, path in given if path is not None),
+        ),
+    )
+
+
+def write_report(report: Report, output: Path, *, created: str | None = None, bom: bool = False) -> list[Path]:
+    """Write the tables in every form, the page and a manifest into a folder, and return the paths.
+
+    Args:
+        report: What :func:`make_report` returned.
+        output: The folder, made if need be; files of these names in it are replaced.
+        created: Time for the manifest (ISO 8601); default: the report's day.
+        bom: Begin CSV files with a byte order mark, by which Excel knows them for UTF-8.
+
+    Raises:
+        UsageError: when the folder cannot be written to.
+    """
+    from pipelines.report_page import render_page
+    from pipelines.table_files import write_files
+
+    check_output(output)
+    written = write_files(
+        report.tables,
+        output,
+        codebook=report.coverage.labels.codebook,
+        bom=bom,
+        about=about(report),
+        created=datetime.fromisoformat(report.generated) if report.generated else None,
+    )
+    write_text(output / PAGE, render_page(report))
+    written.append(output / PAGE)
+    rows = {name: len(table) for name, table in report.tables.items()}
+    manifest = output / MANIFEST
+    write_manifest(
+        manifest,
+        command="report",
+        inputs=report.inputs,
+        created=created or report.generated,
+        model_id=report.manifest["model_id"],
+        codebook_id=report.manifest["codebook_id"],
+        rows=rows,
+        notes=list(report.notes),
+        outputs=[describe_output(path, folder=output, rows=rows.get(path.stem)) for path in written],
+    )
+    return [*written, manifest]
+
+
+def check_output(output: Path) -> None:
+    """Refuse an output that is a file.
+
+    Raises:
+        UsageError: when it is.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: expected a folder, found a file; choose another output")
+
+
+def about(report: Report) -> list[tuple[str, str]]:
+    """Return what a reader of the tables alone must know, as pairs of a word and a sentence."""
+    labels = report.coverage.labels
+    audit = report.audit
+    return [
+        ("Report", report.title),
+        ("Made on", report.generated),
+        ("Codebook", str(report.manifest["codebook_id"])),
+        ("Model", str(report.manifest["model_id"])),
+        (
+            "Statements",
+            f"{len(report.coverage.frame):,} with labels, {len(labels.frame) - len(report.coverage.frame):,} without",
+        ),
+        ("Audit sample", "none" if audit is None else f"{len(audit.frame)} statements with gold ({audit.source})"),
+        *(("Note", note) for note in report.notes),
+    ]
 
 
 def read_evaluation(path: Path, *, model_id: str) -> Evaluation:
@@ -93,220 +249,68 @@ def read_evaluation(path: Path, *, model_id: str) -> Evaluation:
     return evaluation
 
 
-def write_report(
-    labels: Labels,
-    output: Path,
-    *,
-    evaluation: Path | None = None,
-    generated: str,
-    title: str | None = None,
-    quality: str | None = None,
-) -> list[Path]:
-    """Write the four tables and ``report.html`` into a folder and return the paths.
+def _withdrawn(
+    tables: dict[str, pd.DataFrame], shares: Shares, comparison: Comparison
+) -> tuple[dict[str, pd.DataFrame], Shares]:
+    """Take out the shares that no longer hold, from the tables and from what the page draws."""
+    from pipelines.monitoring import withdraw, withdrawn_cells
 
-    Args:
-        labels: what :func:`pipelines.tables.read_labels` returned.
-        output: the folder, made if need be; files of these names in it are replaced.
-        evaluation: the metrics that ``treaty-stance evaluate`` saved, to be shown with the labels.
-        generated: the date of the report, ISO 8601.
-        title: the page's heading; the target's name by default.
-        quality: the name of an evaluation page beside the report, to be linked to.
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        return withdraw(table, withdrawn_cells(comparison, table), comparison.stale)
 
-    Raises:
-        UsageError: when the evaluation is missing or the folder cannot be written to.
-        RecordError: when the evaluation is not one, or of another model.
-    """
-    metrics = None if evaluation is None else read_evaluation(evaluation, model_id=labels.manifest["model_id"])
-    page = render_page(labels, evaluation=metrics, generated=generated, title=title, quality=quality)
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output}: expected a folder, found a file; choose another output")
-    written = write_tables(labels, output)
-    write_text(output / PAGE, page)
-    return [*written, output / PAGE]
-
-
-def render_page(
-    labels: Labels,
-    *,
-    evaluation: Evaluation | None,
-    generated: str,
-    title: str | None = None,
-    quality: str | None = None,
-) -> str:
-    """Return the page as HTML. The same arguments give the same text."""
-    frame = decided(labels)
-    holders = positions(labels)
-    statements, shown = _statements(frame, holders, labels)
-    names = {
-        "stances": list(display_names(labels.codebook.stances).values()),
-        "concerns": list(display_names(labels.codebook.concerns).values()),
-        "types": [*display_names(labels.codebook.holder_types).values(), UNKNOWN_NAME],
-    }
-    charts = {
-        "balance": holder_type_chart(labels),
-        "time": time_chart(labels),
-        "concern": concern_chart(labels),
-    }
-    undated = int(sum(iso_date(date) is None for date in frame["published"]))
-    data = {
-        **statements,
-        **names,
-        "order": [colour.index for colour in stance_colours(labels.codebook)],
-        "positions": _positions(holders.head(_MOST_HOLDERS), labels),
-        "charts": charts,
-    }
-    scripts = [inline_script(runtime()), inline_script(template_text("report.js"))]
+    names = ("shares", "trend", "concerns", "differences")
     return (
-        page_environment()
-        .get_template("report.html.j2")
-        .render(
-            title=title or labels.codebook.target.name,
-            generated=generated,
-            codebook=labels.codebook,
-            model=labels.manifest["model_id"],
-            counts=row_counts(labels),
-            colours=stance_colours(labels.codebook),
-            css=inline_style("report.css"),
-            scripts=scripts,
-            hashes=" ".join(script_hash(script) for script in scripts),
-            data=inline_json(data),
-            **names,
-            charts=charts,
-            tables=_count_tables(labels),
-            holders=len(holders),
-            holders_shown=min(len(holders), _MOST_HOLDERS),
-            unnamed=len(frame) - int(holders["n"].sum()),
-            types_known=bool(frame["holder_type"].notna().any()),
-            undated=undated,
-            year_only=_not_drawn(charts["time"], len(frame) - undated),
-            shown=shown,
-            dropped=_dropped(labels),
-            clutter=labels.manifest.get("clutter", {}),
-            skipped=len(labels.manifest.get("skipped", [])),
-            evaluation=evaluation,
-            quality=quality,
-        )
+        tables | {name: kept(tables[name]) for name in names},
+        replace(shares, **{name: kept(getattr(shares, name)) for name in names}),
     )
 
 
-def _statements(frame: pd.DataFrame, holders: pd.DataFrame, labels: Labels) -> tuple[dict[str, Any], int]:
-    """Return documents, names and statements as index lists, as many as the page carries, and how many these are."""
-    codebook = labels.codebook
-    group = {holder_key(name): i for i, name in enumerate(holders["holder"])}
-    stance, concern = _index(codebook.stance_ids), _index(codebook.concern_ids)
-    kind = _index((*codebook.holder_type_ids, UNKNOWN))
-    documents: dict[tuple[str | None, ...], int] = {}
-    names: dict[tuple[str, str], int] = {}  # as shown, and the key of the position that it stands for
-    rows: list[list[Any]] = []
-    size = 0
-    for row in frame.head(_MOST_STATEMENTS).to_dict("records"):
-        document = (*(_text(row[field]) for field in ("title", "publisher")), _date(row["published"]), *_link(row["url"]))
-        name = _shown_holder(row["holder"], row["holder_name"])
-        value = [
-            documents.get(document, len(documents)),
-            _text(row["text"]) or "",
-            -1 if name is None else names.get(name, len(names)),
-            kind[_text(row["holder_type"]) or UNKNOWN],
-            stance[row["stance"]],
-            _share(row["confidence"]),
-            sorted(concern[label] for label in set(row["concerns"])),
-        ]
-        fresh = [part for part, known in ((document, documents), (name, names)) if part is not None and part not in known]
-        size += len(inline_json([value, *fresh]).encode("utf-8"))
-        if rows and size > _MOST_BYTES:
-            break
-        documents.setdefault(document, len(documents))
-        if name is not None:
-            names.setdefault(name, len(names))
-        rows.append(value)
-    table = {
-        "documents": list(documents),
-        "names": [[name, group[key]] for name, key in names],
-        "statements": rows,
-    }
-    return table, len(rows)
+def _embed() -> Embed:
+    """Return what turns texts into vectors by the packaged encoder."""
+    from models.embedding import embedder
+    from models.passage import Passage
+    from models.recipe import PACKAGED
+
+    embed = embedder(PACKAGED)
+    return lambda texts: embed([Passage(text) for text in texts])
 
 
-def _shown_holder(holder: object, fuller: object) -> tuple[str, str] | None:
-    """Return a holder as written, with the fuller name behind it if there is one, and the fuller name's key."""
-    written, key = spelling(holder), holder_key(fuller)
-    if written is None or key is None:
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _runs(labels: Path) -> list[Path]:
+    from pipelines.label_runs import complete_runs
+
+    return [labels] if (labels / MANIFEST).is_file() else complete_runs(labels)
+
+
+def _audit(path: Path | None, project: Project | None, labels: Labels) -> AuditSample | None:
+    if path is not None:
+        return read_audit(path, labels.codebook)
+    if project is None:
         return None
-    return written if holder_key(written) == key else f"{written} ({spelling(fuller)})", key
+    return workspace_audit(project, labels.codebook, model_id=labels.manifest["model_id"])
 
 
-def _positions(holders: pd.DataFrame, labels: Labels) -> list[list[Any]]:
-    kind = _index((*labels.codebook.holder_type_ids, UNKNOWN))
-    return [
-        [
-            row["holder"],
-            kind[_text(row["holder_type"]) or UNKNOWN],
-            row["n"],
-            [row[stance] for stance in labels.codebook.stance_ids],
-            row["documents"],
-            _text(row["first"]),
-            _text(row["last"]),
-        ]
-        for row in holders.to_dict("records")
-    ]
+def _agreement(project: Project, labels: Labels) -> dict[str, Any] | None:
+    """Return how far the workspace's coders agree on the stance under the labels' codebook; None where nobody can tell."""
+    from pipelines.agreement import workspace_agreement
 
-
-def _count_tables(labels: Labels) -> dict[str, _Table]:
-    codebook = labels.codebook
-    types = display_names(codebook.holder_types) | {UNKNOWN: UNKNOWN_NAME}
-    colours = stance_colours(codebook)
-
-    def table(title: str, first: str, counts: pd.DataFrame, names: dict[str, str]) -> _Table:
-        rows = [
-            [names.get(row[first], row[first]), *(row[colour.id] for colour in colours), row["n"]]
-            for row in counts.to_dict("records")
-        ]
-        return _Table([title, *(colour.name for colour in colours), "All"], rows)
-
-    return {
-        "balance": table("Holder", "holder_type", stance_by_holder_type(labels), types),
-        "time": table("Published", "month", stance_by_month(labels), {UNDATED: "No date"}),
-        "concern": table("Concern", "concern", concerns_by_stance(labels), display_names(codebook.concerns)),
-    }
-
-
-def _not_drawn(chart: dict[str, Any] | None, dated: int) -> int:
-    """Return how many dated statements a chart of months leaves out, because the year alone is known."""
-    if chart is None:
-        return 0
-    drawn: int = sum(value["count"] for values in chart["datasets"].values() for value in values)
-    return dated - drawn
-
-
-def _dropped(labels: Labels) -> list[tuple[str, int]]:
-    """Return reasons and numbers of the invalid rows, most first."""
-    invalid = labels.frame[labels.frame["status"] == "invalid"]
-    reasons = labels.manifest.get("reasons", {})  # like reasons put together by the label job
-    if sum(reasons.values()) != len(invalid):
-        reasons = invalid["reason"].fillna("no reason given").value_counts(sort=False).to_dict()
-    return sorted(((str(reason), int(n)) for reason, n in reasons.items()), key=lambda item: (-item[1], item[0]))
-
-
-def _link(url: object) -> tuple[str | None, str | None]:
-    """Return (address to link to, None) for http(s), (None, text to show) for any other source."""
-    return (web_link(url), None) if web_link(url) else (None, _text(url))
-
-
-def _date(published: object) -> str | None:
-    return iso_date(published) or _text(published)
-
-
-def _text(value: object) -> str | None:
-    """Return a cell's text; pandas has NaN where there is none."""
-    return value if isinstance(value, str) and value else None
-
-
-def _share(value: float) -> float | None:
-    return round(value, 3) if 0 <= value <= 1 else None  # NaN is neither
-
-
-def _index(names: Iterable[str]) -> dict[str, int]:
-    index: dict[str, int] = {}
-    for place, name in enumerate(names):
-        index.setdefault(name, place)
-    return index
+    try:
+        versions = workspace_agreement(project.root)
+    except UsageError:  # no campaign, or no statement that two have read
+        return None
+    for version in versions:
+        measured = version.agreement
+        if measured.codebook_version == labels.codebook.id and measured.questions:
+            whole = measured.questions[0].whole
+            figure = whole.alpha
+            return {
+                "coders": len(measured.coders),
+                "statements": measured.statements,
+                "alpha": figure.value,
+                "low": figure.low,
+                "high": figure.high,
+            }
+    return None

@@ -10,7 +10,7 @@ from annotation.calls import Client, connect
 from annotation.codebook import Codebook, load_codebook
 from annotation.server import find_server
 from corpus.errors import UsageError
-from corpus.files import write_text
+from corpus.files import read_json, write_text
 from corpus.sources import PROJECT, Project, load_project
 
 CODEBOOK = "codebook.yaml"
@@ -101,3 +101,22 @@ def bundle_folder(project: Project, day: str) -> Path:
         n += 1
         folder = folder.with_name(f"{day}-{n}")
     return folder
+
+
+def report_folder(project: Project, day: str) -> Path:
+    """Return the folder of a report that is made on an ISO day: `reports/2026-01-31`; a second one replaces the first."""
+    return project.root / "reports" / day
+
+
+def newest_labels(project: Project) -> Path:
+    """Return the folder of the runs with the bundle that labelled the workspace's corpus last.
+
+    Raises:
+        UsageError: when nothing is labelled yet.
+    """
+    runs = sorted((project.root / "labels").glob("*/*/manifest.json"))
+    if not runs:
+        raise UsageError(
+            f"{project.root}: expected labels of the corpus, found none; make some with `treaty-stance label --workspace`"
+        )
+    return max(runs, key=lambda path: (str(read_json(path).get("created", "")), path)).parent.parent

@@ -163,12 +163,12 @@ def test_wrong_usage_is_exit_code_2(run: Run) -> None:
 def test_an_unexpected_fault_is_one_sentence_and_a_traceback_only_on_request(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import pipelines.tables
+    import pipelines.report
 
-    def broken(folder: Path) -> None:
+    def broken(folder: Path, **options: object) -> None:
         raise ZeroDivisionError("integer division")
 
-    monkeypatch.setattr(pipelines.tables, "read_labels", broken)
+    monkeypatch.setattr(pipelines.report, "make_report", broken)
     code, _, err = run("report", tmp_path, "--output", tmp_path)
     assert code == 1
     assert err.startswith("Error: unexpected ZeroDivisionError: integer division")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipelines.cli import main
+from pipelines.demo import AUDIT
 
 pytestmark = pytest.mark.slow
 
@@ -61,9 +62,12 @@ def test_another_codebook_works_through_the_whole_road(
     assert "The River Pact" in html
     assert "Wants it" in html
     assert "ybercrime" not in html
-    by_type = pd.read_csv(page / "stance_by_holder_type.csv")
-    assert by_type["n"].sum() == len(unseen)
-    assert by_type["holder_type"].tolist()[:3] == ["town", "angler", "nobody"]
+    statements = pd.read_csv(page / "statements.csv")
+    assert statements["id"].tolist() == frame["id"].tolist()
+    shares_table = pd.read_parquet(page / "shares.parquet")
+    overall = shares_table[(shares_table["dimension"] == "overall") & (shares_table["measure"] == "stance")]
+    assert set(overall["label"]) == {"yes_please", "no_thanks", "silent"}
+    assert set(overall["method"]) == {"confusion"}, "no audit sample, but an evaluation"
 
 
 def test_the_demo_leaves_a_bundle_labels_tables_and_a_page(
@@ -80,22 +84,33 @@ def test_the_demo_leaves_a_bundle_labels_tables_and_a_page(
     for _ in range(2):  # a second run replaces the first
         run(monkeypatch, "demo", "--output", out, "--input", own, "--encoder", tiny_encoder, "--epochs", 1)
     said = capsys.readouterr().out
-    for step in ("1/4 Training", "2/4 Measuring", "3/4 Labelling", "4/4 Writing"):
+    for step in ("1/4 Training", "2/4 Measuring", "3/4 Labelling", "4/4 Estimating", "by all gold labels", "Yours:"):
         assert step in said
     frame = pd.concat([pd.read_parquet(path) for path in sorted((out / "labels").glob("labels-*.parquet"))])
     unseen = [json.loads(line) for line in (out / "unseen.jsonl").read_text(encoding="utf-8").splitlines()]
     split = json.loads((out / "bundle" / "split.json").read_text())
     assert len(unseen) == len(split["parts"]["test"])
-    assert frame["id"].tolist()[: len(unseen)] == [row["id"] for row in unseen], "the test part, in order"
-    assert set(unseen[0]) == {"id", "text", "title", "published", "publisher", "url"}, "no gold label is handed on"
-    assert frame["url"].tolist()[len(unseen) :] == ["file:news.txt"]
+    assert frame["id"].tolist() == [row["id"] for row in unseen], "the test part, in order"
+    assert set(unseen[0]) == {"id", "text", "title", "published", "publisher", "url", "kind"}, "no gold label is handed on"
     evaluation = json.loads((out / "evaluation.json").read_text())
     assert (evaluation["part"], evaluation["statements"]) == ("test", len(unseen))
     figure = next(m for m in evaluation["metrics"] if m["name"] == "stance_macro_f1")
     for who in ("model", "baseline", "annotators", "difference"):
         assert figure[who]["low"] <= figure[who]["value"] <= figure[who]["high"]
-    for name in ("stance_by_holder_type.csv", "stance_by_month.csv", "concerns_by_stance.csv", "positions.csv"):
-        assert (out / name).read_text(encoding="utf-8").count("\n") > 1
-    html = (out / "report.html").read_text(encoding="utf-8")
-    assert "Harbour council speaks" in html
     assert (out / "labels" / "labels.csv").is_file()
+    audit = [json.loads(line) for line in (out / "audit.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(audit) == AUDIT
+    statements = pd.read_parquet(out / "report" / "statements.parquet").set_index("id")
+    assert statements["gold_stance"].dropna().to_dict() == {line["id"]: line["stance"] for line in audit}
+    shares = pd.read_parquet(out / "report" / "shares.parquet")
+    overall = shares[
+        (shares["dimension"] == "overall") & (shares["measure"] == "stance") & (shares["counting"] == "opinions")
+    ]
+    assert overall["share"].sum() == pytest.approx(1)
+    assert set(overall["method"]) == {"ppi"}
+    assert (overall["gold"] == AUDIT).all()
+    for name in ("report.html", "evaluation.html", "tables.xlsx", "tables.duckdb", "manifest.json"):
+        assert (out / "report" / name).is_file()
+    own_statements = pd.read_csv(out / "yours" / "report" / "statements.csv")
+    assert own_statements["url"].unique().tolist() == ["file:news.txt"]
+    assert "Harbour council speaks" in (out / "yours" / "report" / "report.html").read_text(encoding="utf-8")
