@@ -10,7 +10,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
 .PHONY: help demo test quick lint gate format setup constraints clean
 help:
-	@echo "make demo    set up, train on the reference corpus, label unseen coverage, write demo/report.html"
+	@echo "make demo    set up, train on the reference corpus, label unseen coverage, write demo/report/report.html"
 	@echo "             (make demo INPUT=folder labels that folder as well)"
 	@echo "make test    set up, run every test, with the real Label Studio and a real browser"
 	@echo "make quick   the offline unit tests, under two minutes"

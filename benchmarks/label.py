@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor
 
 from corpus.files import read_json
 from corpus.reference_corpus import load_reference
@@ -315,15 +316,6 @@ def ray(bundle: Path, texts: list[str], repeats: int) -> dict[str, float]:
         found[f"{actors} actor{'s' if actors > 1 else ''}, statements a second"] = statistics.median(rates)
     found["ratio"] = found["2 actors, statements a second"] / found["1 actor, statements a second"]
     return found
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:

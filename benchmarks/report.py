@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from machine import processor
 from synthetic_labels import write_labels
 
 RESULTS = Path(__file__).parent / "results" / "report.jsonl"
@@ -107,15 +108,6 @@ def growth(rows: list[dict[str, float]]) -> list[float]:
     """Return the cost of one statement more from size to size, each over that of the step before; 1 is linear."""
     steps = [(b["seconds"] - a["seconds"]) / (b["statements"] - a["statements"]) for a, b in pairwise(rows)]
     return [after / before for before, after in pairwise(steps) if before > 0]
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def _audit(report: Report) -> list[str]:
     drawn = f", drawn on {audit.drawn}" if audit.drawn else ""
     of = f" of {audit.frame_size:,} that could be drawn" if audit.frame_size else ""
     said = [
-        f"{_plural(len(frame), 'statement', 'statements')}{of} have labels settled by people ({audit.source}{drawn}), in "
+        f"{_plural(len(frame), 'statement', 'statements')}{of} have gold labels ({audit.source}{drawn}), in "
         f"{_plural(strata, 'stratum', 'strata')}, with inclusion probabilities from "
         f"{frame['inclusion_probability'].min():.3g} to {frame['inclusion_probability'].max():.3g}."
         if len(frame)

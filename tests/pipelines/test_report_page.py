@@ -237,7 +237,7 @@ def test_evaluation_agreement_and_audit_stand_in_the_section_on_quality(write_la
     assert "α = 0.71 0.60 to 0.80 3 coders, 120 statements" in page.text
     assert ("a", {"href": "evaluation.html"}) in page.elements
     assert "reliability" in page.data["charts"]
-    # Read by people: two decided as they did (the road, and the copied text), the one on Étienne otherwise.
+    # Audited: two decided as gold has it (the road, and the copied text), the one on Étienne otherwise.
     assert "Of these decided as people did 2 of 3 1 otherwise" in page.text
     (tmp_path / "labels").rename(tmp_path / "first")
     alone = page_of(write_labels(ROWS), evaluation=evaluation_of())
@@ -286,7 +286,7 @@ def test_the_methods_are_written_from_the_manifest(write_labels: WriteLabels) ->
         "labelled the statements on 2026-11-20 with treaty-stance 0.1.0",
         "codebook bypass, version 3",
         "precision int8",
-        "3 statements of 8 that could be drawn have labels settled by people (draw 1, drawn on 2024-07-01)",
+        "3 statements of 8 that could be drawn have gold labels (draw 1, drawn on 2024-07-01)",
         "PPI++",
         "9 statements are 7 opinions",
     ):
