@@ -29,6 +29,7 @@ ALIASES = "holders.yaml"
 """A workspace's own names of holders, beside the shipped ones."""
 
 ALIAS, AS_WRITTEN, DESCRIPTION = "alias", "as written", "description"
+_INDEFINITE = re.compile(r"(?:an?|some|several|many) ", re.IGNORECASE)
 _OPENER = re.compile(r"^(?:The|A|An|Some|Several|Many|One|Two|Three|Our|His|Her|Their|Its|Other|Both|All)\b")
 
 DOCUMENT = ("kind", "language", "source", "story")
@@ -163,14 +164,17 @@ def _add_holders(frame: pd.DataFrame, table: AliasTable, types: set[str]) -> Non
 def is_description(name: str) -> bool:
     """Return whether words describe a holder instead of naming one ("the author", "several deputies", "the Chair").
 
-    They do where none of them but the first has a capital letter, or where "the" and a single word for a role or a body is
-    all there is. Where a script has no capitals there is no telling, and the words are taken for a name.
+    They do where they begin with "a", "some" or the like, where none of them but the first has a capital letter, or where
+    "the" and a single word for a role or a body is all there is. Where a script has no capitals there is no telling, and the
+    words are taken for a name.
     """
     rest = _OPENER.sub("", name.strip())
+    if _INDEFINITE.match(name.strip()):
+        return True
     if rest.lower() != rest.upper() and not any(c.isupper() or c.istitle() for c in rest):
         return True
     article, _, noun = name.strip().casefold().partition(" ")
-    return article in ("the", "a", "an") and noun in ROLES.keys() | BODIES
+    return article == "the" and noun in ROLES.keys() | BODIES
 
 
 def _add_copies(frame: pd.DataFrame, described: Mapping[str, Described]) -> None:

@@ -130,12 +130,12 @@
     const share = row.stance < 0 ? null : row.shares[row.stance];
     if (share !== null) stance.append(make("span", "sub", share + " % probable"));
     else if (row.stance < 0) stance.append(make("span", "sub", data.order.map((i) => data.stances[i].name + " " + row.shares[i] + " %").join(", ")));
-    if (row.gold >= 0) stance.append(make("span", "gold" + (row.gold === row.stance ? "" : " differs"), "People: " + data.stances[row.gold].name));
+    if (row.gold >= 0) stance.append(make("span", "gold" + (row.gold === row.stance ? "" : " differs"), "Gold: " + data.stances[row.gold].name));
     const text = make("p", "text", row.text);
     text.dir = "auto";
     const body = make("div", "body", text);
     if (row.concerns.length) body.append(make("p", "tags", row.concerns.map((c, i) => data.concerns[c][1] + " " + row.sure[i] + " %").join(" · ")));
-    if (row.gold >= 0) body.append(make("p", "tags", "People found " + (row.goldConcerns.length ? row.goldConcerns.map((c) => data.concerns[c][1]).join(" · ") : "no concern")));
+    if (row.gold >= 0) body.append(make("p", "tags", "Gold: " + (row.goldConcerns.length ? row.goldConcerns.map((c) => data.concerns[c][1]).join(" · ") : "no concern")));
     const values = row.values.map((v, i) => v < 0 ? null : data.columns[i] + ": " + data.values[i][v]).filter(Boolean);
     if (values.length) body.append(make("p", "tags", values.join(" · ")));
     if (row.copy) body.append(make("p", "tags", "A copy, counted under the labels of the text published first"));

@@ -71,7 +71,7 @@ def test_holders_are_resolved_by_name_and_descriptions_name_nobody(write_labels:
     [
         ("the author", True), ("The author", True), ("several deputies", True), ("Several deputies", True),
         ("the deputy from Vinh", False), ("Human Rights Watch", False), ("eBay", False), ("中国", False),
-        ("the Chair", True), ("The Committee", True), ("the Netherlands", False), ("Chair", False),
+        ("the Chair", True), ("The Committee", True), ("the Netherlands", False), ("Chair", False), ("An EU delegate", True),
     ],
 )  # fmt: skip
 def test_what_has_no_capital_is_a_description(name: str, expected: bool) -> None:

@@ -255,7 +255,7 @@ def test_a_statement_shows_probability_holder_source_gold_copies_and_its_neighbo
     copied.get_by_text("In 3 outlets").click()
     assert "Hill Post, Valley Herald, Radio Ford" in copied.inner_text()
     paid = page.locator(".statement").filter(has_text="Étienne")
-    assert "People: Refuses it" in paid.inner_text()
+    assert "Gold: Refuses it" in paid.inner_text()
     assert "differs" in (paid.locator(".gold").get_attribute("class") or "")
     loud = page.locator(".statement").filter(has_text="The road is loud.")
     assert loud.locator(".source a").get_attribute("href") == "https://example.org/a"

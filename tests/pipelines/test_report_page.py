@@ -238,7 +238,7 @@ def test_evaluation_agreement_and_audit_stand_in_the_section_on_quality(write_la
     assert ("a", {"href": "evaluation.html"}) in page.elements
     assert "reliability" in page.data["charts"]
     # Audited: two decided as gold has it (the road, and the copied text), the one on Étienne otherwise.
-    assert "Of these decided as people did 2 of 3 1 otherwise" in page.text
+    assert "Of these decided as gold has it 2 of 3 1 otherwise" in page.text
     (tmp_path / "labels").rename(tmp_path / "first")
     alone = page_of(write_labels(ROWS), evaluation=evaluation_of())
     assert "90 % 55 to 67 % same stance in a second reading of the test part" in alone.text
