@@ -267,9 +267,12 @@ def _comparison(report: Report) -> dict[str, Any] | None:
         return None
     codebook = report.coverage.labels.codebook
     names = display_names((*codebook.stances, *codebook.concerns))
+    given = found.table["given"].notna()
     return {
-        "table": _then_and_now(found.table, names),
+        "table": _then_and_now(found.table[~given], names),
+        "further": _then_and_now(found.table[given & found.table["difference"].notna()], names),
         "drift": _sheet(found.drift, {}),
+        "counts": found.counts.get("statements", {}),
         "withdrawn": list(found.withdrawn),
         "notes": list(found.notes),
     }

@@ -151,3 +151,48 @@ def test_in_a_workspace_it_takes_the_labels_of_the_bundle_that_labelled_last(
     assert run("report", "--quiet")[0] == 0
     (made,) = (tmp_path / "ws" / "reports").iterdir()
     assert len(pd.read_parquet(made / "statements.parquet")) == 3
+
+
+def test_an_earlier_run_is_compared_with(run: Run, write_labels: WriteLabels, tmp_path: Path) -> None:
+    audit = write_audit(tmp_path / "audit.jsonl", 40)
+    given = [{**row, "document_id": f"d{i}"} for i, row in enumerate(rows(40))]
+    write_labels(given[:30], format=1).rename(tmp_path / "old")
+    labels = write_labels(given, format=1)
+    code, _, err = run("report", labels, "--output", tmp_path / "r", "--audit", audit, "--against", tmp_path / "old", "-q")
+    assert (code, err) == (0, "")
+    verify_outputs(tmp_path / "r")
+    compared = pd.read_csv(tmp_path / "r" / "comparison.csv")
+    cell = compared[(compared["measure"] == "stance") & (compared["label"] == "welcome")].iloc[0]
+    assert (cell["old_share"], cell["new_share"]) == pytest.approx((10 / 30, 14 / 40))
+    assert cell["difference"] == pytest.approx(14 / 40 - 10 / 30)
+    assert {"length", "vocabulary", "confidence"} <= set(pd.read_csv(tmp_path / "r" / "drift.csv")["measure"])
+    assert "Since the earlier run" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    code, _, err = run("report", labels, "--output", tmp_path / "s", "--embeddings")
+    assert code == 2
+    assert "--embeddings belongs to --against" in err
+
+
+def test_what_rests_on_gold_that_does_not_speak_for_new_statements_is_withdrawn(
+    run: Run, write_labels: WriteLabels, tmp_path: Path
+) -> None:
+    audit = write_audit(tmp_path / "audit.jsonl", 60, of=60)
+    words = ("The river road will be loud, said the mayor of Upperton on Monday", "A toll on lorries is dear")
+    old = [{**row, "text": f"{words[i % 2]}, number {i}.", "document_id": f"d{i}"} for i, row in enumerate(rows(60))]
+    other = "Entirely different stuff concerns submarine telescopes, quarks, violins and parliamentary gastronomy"
+    new = [
+        {**row, "text": f"{other}, {other.upper()}, {i} {i}.", "document_id": f"n{i}", "id": f"n{i}"}
+        for i, row in enumerate(rows(60))
+    ]
+    write_labels(old, format=1).rename(tmp_path / "old")
+    labels = write_labels([*old, *new], format=1)
+    arguments = ("report", labels, "--output", tmp_path / "r", "--audit", audit, "--against", tmp_path / "old")
+    code, said, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert "the input has drifted and no gold label is newer" in said
+    shares = pd.read_parquet(tmp_path / "r" / "shares.parquet")
+    overall = shares[shares["dimension"] == "overall"]
+    assert overall["share"].isna().all()
+    assert set(overall["reason"]) == {"the input has drifted and no gold label is newer"}
+    assert overall["uncorrected"].notna().any()
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "Withdrawn: " in page

@@ -248,27 +248,40 @@ def test_a_comparison_stands_with_what_was_withdrawn(write_labels: WriteLabels) 
     comparison = SimpleNamespace(
         table=pd.DataFrame(
             {
-                "measure": ["stance", "concern"],
-                "label": ["refuse", "cost"],
-                "given": [None, None],
-                "old_share": [0.2, 0.1],
-                "old_low": [0.1, 0.05],
-                "old_high": [0.3, 0.2],
-                "new_share": [0.32, None],
-                "new_low": [0.25, None],
-                "new_high": [0.4, None],
-                "difference": [0.12, None],
-                "low": [-0.01, None],
-                "high": [0.24, None],
-                "p_holm": [0.06, None],
-                "reason": [None, "the coverage reads otherwise"],
+                "measure": ["stance", "concern", "concern_given_stance", "concern_given_stance"],
+                "label": ["refuse", "cost", "cost", "noise"],
+                "given": [None, None, "refuse", "refuse"],
+                "old_share": [0.2, 0.1, 0.2, None],
+                "old_low": [0.1, 0.05, 0.1, None],
+                "old_high": [0.3, 0.2, 0.3, None],
+                "new_share": [0.32, None, 0.32, None],
+                "new_low": [0.25, None, 0.25, None],
+                "new_high": [0.4, None, 0.4, None],
+                "difference": [0.12, None, 0.12, None],
+                "low": [-0.01, None, -0.01, None],
+                "high": [0.24, None, 0.24, None],
+                "p_holm": [0.06, None, 0.06, None],
+                "reason": [None, "the coverage reads otherwise", None, "too rare"],
             }
         ),
         drift=pd.DataFrame({"measure": ["length"], "value": [0.5], "verdict": ["drift"]}),
         withdrawn=("Shares of stances: the coverage reads otherwise",),
         notes=("12 statements are new.",),
+        counts={
+            "statements": {
+                "old": 9,
+                "new": 1200,
+                "both": 7,
+                "added": 1193,
+                "gone": 2,
+                "stance_changed": 3,
+                "concerns_changed": 4,
+            }
+        },
     )
     page = page_of(write_labels(ROWS), comparison=comparison)
+    assert "Of 1,200 statements 1,193 are new; 2 of the earlier ones are gone. Of the 7 that both runs have" in page.text
+    assert "Concerns by stance: 1 share that both runs have" in page.text
     assert "Withdrawn: Shares of stances: the coverage reads otherwise" in page.text
     assert "Refuses it 20 (10 to 30) 32 (25 to 40) +12 (-1 to +24) 0.060" in page.text
     assert "What it costs 10 (5 to 20) – – – the coverage reads otherwise" in page.text
