@@ -15,8 +15,8 @@ from annotation.codebook import Codebook
 from corpus.errors import UsageError
 from corpus.lexicon import BODIES, ROLES
 from pipelines.copies import find_copies
+from pipelines.labels import Labels, holder_key, iso_date, spelling
 from pipelines.table_schema import table_schemas
-from pipelines.tables import Labels, holder_key, iso_date, spelling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def read_coverage(
     """Join what is known of labelled statements.
 
     Args:
-        labels: As :func:`pipelines.tables.read_labels` returns them.
+        labels: As :func:`pipelines.labels.read_labels` returns them.
         workspace: Whose corpus tells of the documents, and whose ``holders.yaml`` names holders.
         columns: A table with further columns, as :mod:`pipelines.columns` reads it.
         aliases: Further files of holders' names.

@@ -8,7 +8,7 @@ import msgspec
 
 from corpus.errors import UsageError
 from corpus.sources import PROJECT, Project
-from pipelines.tables import iso_date
+from pipelines.labels import iso_date
 
 _LONGEST = 60  # characters of a name: more would not fit beside a line in a chart
 

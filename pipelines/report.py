@@ -16,9 +16,9 @@ from corpus.sources import Project, load_project
 from pipelines.audit_sample import AuditSample, read_audit, workspace_audit
 from pipelines.coverage import Coverage, read_coverage
 from pipelines.events import Event, read_events
+from pipelines.labels import Labels, read_labels
 from pipelines.manifest import NAME as MANIFEST
 from pipelines.manifest import describe_file, describe_output, write_manifest
-from pipelines.tables import Labels, read_labels
 
 if TYPE_CHECKING:
     import pandas as pd

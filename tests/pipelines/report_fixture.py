@@ -12,10 +12,10 @@ import pandas as pd
 from pipelines.audit_sample import AuditSample
 from pipelines.coverage import Coverage, read_coverage
 from pipelines.events import Event
+from pipelines.labels import read_labels
 from pipelines.report import Report
 from pipelines.report_tables import build_tables
 from pipelines.shares import DIFFERENCE_COLUMNS, SHARE_COLUMNS, Shares
-from pipelines.tables import read_labels
 
 COPIED = "The accord will cost every town on the river more than it can ever earn from it."
 NEUTRAL = ("silent",)

@@ -14,7 +14,7 @@ from annotation.codebook import Codebook
 from corpus.errors import RecordError, UsageError
 from pipelines.audit_sample import matched, read_audit, workspace_audit
 from pipelines.coverage import read_coverage
-from pipelines.tables import read_labels
+from pipelines.labels import read_labels
 
 if TYPE_CHECKING:
     from tests.pipelines.conftest import SettledCampaign

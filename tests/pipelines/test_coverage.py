@@ -19,7 +19,7 @@ from corpus.sources import load_project
 from corpus.store import Location, Outcome, Store
 from corpus.stories import signature
 from pipelines.coverage import is_description, read_coverage
-from pipelines.tables import read_labels
+from pipelines.labels import read_labels
 from pipelines.workspace import init_workspace
 
 WriteLabels = Callable[..., Path]

@@ -17,10 +17,10 @@ from corpus.errors import CodebookError
 from models.evaluation import Evaluation
 from pipelines.audit_sample import AuditSample
 from pipelines.coverage import Coverage, read_coverage
+from pipelines.labels import Labels
 from pipelines.monitoring import Comparison, compare, withdraw, withdrawn_cells
 from pipelines.share_changes import share_changes
 from pipelines.shares import estimate_shares
-from pipelines.tables import Labels
 
 WORDS = [f"word{i}" for i in range(200)]
 EACH = 4

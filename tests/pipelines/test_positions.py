@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines.coverage import read_coverage
+from pipelines.labels import read_labels
 from pipelines.positions import build_positions, position_ids
-from pipelines.tables import read_labels
 
 Made = Callable[..., tuple[pd.DataFrame, pd.DataFrame]]
 

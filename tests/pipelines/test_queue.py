@@ -21,9 +21,9 @@ from models.passage import Judgement, Passage
 from models.selective import Selection
 from pipelines.annotate import push_queue
 from pipelines.label import LabelOptions, LabelResult, label
+from pipelines.labels import decided, read_labels, row_counts
 from pipelines.manifest import read_manifest, verify_outputs
 from pipelines.queue import NAME, Abstention, QueueItem, Source, read_queue, write_queue
-from pipelines.tables import decided, read_labels, row_counts
 
 if TYPE_CHECKING:
     from tests.conftest import Small

@@ -11,11 +11,11 @@ import pytest
 from corpus.aliases import load_aliases
 from pipelines.audit_sample import AuditSample
 from pipelines.coverage import Coverage, read_coverage
+from pipelines.labels import read_labels
 from pipelines.report_tables import build_tables
 from pipelines.shares import DIFFERENCE_COLUMNS, SHARE_COLUMNS, Shares, estimate_shares
 from pipelines.table_columns import COMPARED
 from pipelines.table_schema import table_schemas
-from pipelines.tables import read_labels
 
 LONG = "We shall never accept a road through the meadows, said the chair of the club on Monday."
 _DTYPES = {

@@ -11,6 +11,7 @@ from models.evaluation import Evaluation
 from models.prevalence import Group, Question, Sample, cluster_totals, estimate, totals
 from pipelines.audit_sample import AuditSample
 from pipelines.coverage import Coverage
+from pipelines.labels import Labels
 from pipelines.shares import (
     CONFUSION,
     DIFFERENCE_COLUMNS,
@@ -22,7 +23,6 @@ from pipelines.shares import (
     TOO_RARE,
     estimate_shares,
 )
-from pipelines.tables import Labels
 
 CODEBOOK = load_codebook()
 STANCES, CONCERNS = CODEBOOK.stance_ids, CODEBOOK.concern_ids

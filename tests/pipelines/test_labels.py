@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from annotation.codebook import load_codebook
 from corpus.errors import CodebookError, RecordError, UsageError
-from pipelines.tables import decided, holder_key, iso_date, read_labels, row_counts, spelling
+from pipelines.labels import decided, holder_key, iso_date, read_labels, row_counts, spelling
 
 WriteLabels = Callable[..., Path]
 
