@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pandas as pd
 import pytest
 
 from annotation.campaign import Item
@@ -162,5 +163,24 @@ def test_what_two_coders_do_in_the_browser_becomes_gold_and_trains_a_model(
     with Ledger.open(load_project(workspace).store_url) as ledger:
         gold = {g.statement: g for g in ledger.gold(codebook.id)}
     check_gold(gold, cases, statements, coding.READINGS["anna"])
-    assert f"{EARLIER + 10} labelled statements" in run("train", "--recipe", "frozen", "--output", "bundles/first")
+    trained = run("train", "--recipe", "frozen", "--output", "bundles/first")
+    assert f"{EARLIER + 7} labelled statements" in trained
+    assert "3 labels of audit samples left out" in trained
     assert "macro-F1" in run("evaluate", "bundles/first", "--part", "development", "--resamples", "100")
+
+    run("label", "--model", "bundles/first")
+    assert "report.html" in run("report")
+    check_report(workspace, text, gold)
+
+
+def check_report(workspace: Path, text: dict[str, str], gold: dict[str, GoldLabel]) -> None:
+    """The report knows the corpus and the audit sample, and that three are none to speak of."""
+    with Ledger.open(load_project(workspace).store_url) as ledger:
+        sampled = {s.statement for s in ledger.sampled()}
+    (made,) = (workspace / "reports").iterdir()
+    told = pd.read_parquet(made / "statements.parquet").set_index("id")
+    assert set(told.index) == set(text)
+    assert told["gold_stance"].dropna().to_dict() == {s: gold[s].stance for s in sampled}
+    assert told["story"].notna().all(), "the corpus knows the stories"
+    shares = pd.read_parquet(made / "shares.parquet")
+    assert set(shares["reason"]) == {"too few gold labels"}
