@@ -80,7 +80,7 @@ def command(folder: Path, output: Path, *, against: Path | None = None) -> list[
 def half(labels: Path, folder: Path) -> Path:
     """Write the first half of labels as labels of their own, and return their folder."""
     folder.mkdir()
-    table = pq.read_table(labels)
+    table = pq.read_table(sorted(labels.glob("*.parquet")))
     pq.write_table(table.slice(0, len(table) // 2), folder / "labels-00000.parquet")
     (folder / "manifest.json").write_bytes((labels / "manifest.json").read_bytes())
     return folder
