@@ -158,14 +158,15 @@ def test_an_earlier_run_is_compared_with(run: Run, write_labels: WriteLabels, tm
     given = [{**row, "document_id": f"d{i}"} for i, row in enumerate(rows(40))]
     write_labels(given[:30], format=1).rename(tmp_path / "old")
     labels = write_labels(given, format=1)
-    code, _, err = run("report", labels, "--output", tmp_path / "r", "--audit", audit, "--against", tmp_path / "old", "-q")
+    earlier = ("--against", tmp_path / "old", "--embeddings")
+    code, _, err = run("report", labels, "--output", tmp_path / "r", "--audit", audit, *earlier, "-q")
     assert (code, err) == (0, "")
     verify_outputs(tmp_path / "r")
     compared = pd.read_csv(tmp_path / "r" / "comparison.csv")
     cell = compared[(compared["measure"] == "stance") & (compared["label"] == "welcome")].iloc[0]
     assert (cell["old_share"], cell["new_share"]) == pytest.approx((10 / 30, 14 / 40))
     assert cell["difference"] == pytest.approx(14 / 40 - 10 / 30)
-    assert {"length", "vocabulary", "confidence"} <= set(pd.read_csv(tmp_path / "r" / "drift.csv")["measure"])
+    assert {"length", "vocabulary", "embedding", "confidence"} <= set(pd.read_csv(tmp_path / "r" / "drift.csv")["measure"])
     assert "Since the earlier run" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     code, _, err = run("report", labels, "--output", tmp_path / "s", "--embeddings")
     assert code == 2
