@@ -215,6 +215,7 @@ def test_a_network_that_cannot_be_exported_makes_a_bundle_that_says_why_and_labe
         Predictor.load(bundle, precision="int8")
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_not_the_network_is_not_published(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
