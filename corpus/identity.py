@@ -84,6 +84,15 @@ def canonical_url(url: str) -> str:
     return canonical
 
 
+def site(url: str) -> str | None:
+    """Return an address's host without ``www.``, by which outlets are told apart, or None where it names no host."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:  # a bracket that belongs to no IPv6 address
+        return None
+    return host.removeprefix("www.") if host else None
+
+
 def _canonical(url: str) -> str:
     parts = urlsplit(url)
     host = _host(parts.hostname or "")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, or_, select
 
 from corpus import tables
 from corpus.database import Database
-from corpus.identity import canonical_url, digest
+from corpus.identity import canonical_url, digest, site
 from corpus.records import Document
 
 _MOST_FOUND = 20
@@ -64,11 +63,11 @@ def describe(database: Database, documents: Sequence[str]) -> dict[str, Describe
             query = select(*wanted).outerjoin(g, g.c.document == d.c.id).where(d.c.id.in_(some))
             own = {}
             for i, url, kind, language, source, story in c.execute(query):
-                own[i] = _host(url)
+                own[i] = site(url)
                 found[i] = Described(kind, language, source, story or i)
             places = select(here.c.document, here.c.url).where(here.c.document.in_(some))
             for i, url in c.execute(places.order_by(here.c.document, here.c.first_seen, here.c.url)):
-                host = _host(url)
+                host = site(url)
                 if host and host != own.get(i):
                     hosts[i][host] = None
     return {i: seen._replace(hosts=tuple(hosts.get(i, ()))) for i, seen in found.items()}
@@ -87,11 +86,3 @@ def contexts(database: Database, statements: Sequence[str]) -> dict[str, tuple[s
 
 def _some(names: Sequence[str]) -> Iterator[Sequence[str]]:
     yield from (names[i : i + _TOGETHER] for i in range(0, len(names), _TOGETHER))
-
-
-def _host(url: str) -> str | None:
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return None
-    return host.removeprefix("www.") if host else None

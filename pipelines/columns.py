@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from corpus.errors import RecordError, UsageError
+from pipelines.forms import records
+from pipelines.inputs import Source
 
 KEYS = ("id", "document_id", "url")
 """The columns by one of which a table is joined, the first of them that it has."""
@@ -22,7 +18,7 @@ _MOST = 20  # columns; a share is estimated for each value of each
 
 
 def read_columns(path: Path, *, known: Sequence[str]) -> tuple[str, dict[str, dict[str, str | None]]]:
-    """Read a table of JSON Lines (plain or gzip), CSV or Parquet.
+    """Read a table of JSON Lines, CSV or Parquet, plain or packed.
 
     Args:
         path: The file. The very table that was labelled will do.
@@ -37,14 +33,8 @@ def read_columns(path: Path, *, known: Sequence[str]) -> tuple[str, dict[str, di
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a table with further columns")
-    try:
-        rows = _rows(path)
-    except (ValueError, OSError, msgspec.MsgspecError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise RecordError(
-            f"{path}: expected a table in JSON Lines, CSV or Parquet, but {said}; mend or make it again"
-        ) from error
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    rows = _rows(path)
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
     key = next((k for k in KEYS if k in names), None)
     if key is None:
         raise UsageError(
@@ -58,7 +48,7 @@ def read_columns(path: Path, *, known: Sequence[str]) -> tuple[str, dict[str, di
             f"{'take some out' if wanted else 'add one'}"
         )
     columns: dict[str, dict[str, str | None]] = {name: {} for name in wanted}
-    for number, row in enumerate(rows, start=1):
+    for where, row in rows.items():
         at = _text(row.get(key))
         if at is None:
             continue
@@ -66,30 +56,19 @@ def read_columns(path: Path, *, known: Sequence[str]) -> tuple[str, dict[str, di
             value = _text(row.get(name))
             if values.setdefault(at, value) != value:
                 raise RecordError(
-                    f"{path}, row {number}: expected one value of {name!r} for {key} {at!r}, found {values[at]!r} and "
-                    f"{value!r}; keep one"
+                    f"{where}: expected one value of {name!r} for {key} {at!r}, found {values[at]!r} and {value!r}; keep one"
                 )
     return key, columns
 
 
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    raw = path.read_bytes()
-    if raw.startswith(b"PAR1"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return list(pq.read_table(pa.BufferReader(raw)).to_pylist())
-        except pa.ArrowException as error:
-            raise ValueError(error) from error
-    text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8-sig")
-    if text.lstrip().startswith("{"):
-        decoder = msgspec.json.Decoder(dict[str, Any])
-        return [decoder.decode(line) for line in text.split("\n") if line.strip()]
-    try:
-        return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise ValueError(error) from error
+def _rows(path: Path) -> dict[str, Mapping[str, object]]:
+    """Return a table's rows by where they stand."""
+    rows: dict[str, Mapping[str, object]] = {}
+    for where, row in records(Source(name=str(path), kind="table", path=path), columns=None):
+        if isinstance(row, str):
+            raise RecordError(f"{where}: expected a row of the table, but {row}; mend or remove it")
+        rows[where] = row
+    return rows
 
 
 def _text(value: object) -> str | None:

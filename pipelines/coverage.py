@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from annotation.codebook import Codebook
 from corpus.errors import UsageError
+from corpus.identity import site
 from corpus.lexicon import BODIES, ROLES
 from pipelines.copies import find_copies
 from pipelines.labels import Labels, holder_key, iso_date, spelling
@@ -190,7 +190,7 @@ def _add_copies(frame: pd.DataFrame, described: Mapping[str, Described]) -> None
         at = described.get(document)
         others = at.hosts if at else ()
         places[number] += 1 + len(others)
-        outlet = publisher if isinstance(publisher, str) and publisher else _host(url) or document
+        outlet = publisher if isinstance(publisher, str) and publisher else (isinstance(url, str) and site(url)) or document
         outlets.setdefault(number, {})[outlet] = None
         outlets[number].update(dict.fromkeys(others))
     frame["copies"] = pd.Series([places[number] for number in copies.opinion], dtype="int64")
@@ -221,16 +221,6 @@ def _join(frame: pd.DataFrame, path: Path | None, codebook: Codebook) -> tuple[s
 def _documents(frame: pd.DataFrame) -> pd.DataFrame:
     names = ["document_id", "title", "url", "publisher", "published", *DOCUMENT]
     return frame[names].drop_duplicates("document_id").reset_index(drop=True)
-
-
-def _host(url: object) -> str | None:
-    if not isinstance(url, str):
-        return None
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return None
-    return host.removeprefix("www.") if host else None
 
 
 def _each(values: pd.Series, of: Callable[[Any], Any]) -> pd.Series:

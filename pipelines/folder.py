@@ -16,6 +16,7 @@ from corpus.errors import UsageError
 from corpus.files import atomic_path
 from pipelines import journal as journals
 from pipelines import manifest as manifests
+from pipelines.cells import cell
 from pipelines.journal import Journal, not_writable, sync_folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _IDENTITY = ("command", "model_id", "codebook_id", "options")
 _OURS = re.compile(r"labels-\d{5,}\.parquet|labels\.csv|labels\.jsonl|queue\.jsonl")
 _HALF = re.compile(r"\.(?:labels[-.]|queue\.|manifest\.).*\.part")  # what a job that was killed had not finished
 _PIECE = 1000  # rows in memory while a shard is read
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
 
 
 def output_schema(codebook: Codebook) -> pa.Schema:
@@ -169,15 +169,7 @@ def _write_csv(path: Path, rows: Iterator[Mapping[str, object]], columns: Sequen
         # All text is quoted: the csv module leaves a lone carriage return bare, and readers take it for a line's end.
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(columns)
-        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        value = ";".join(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
 
 
 def _write_jsonl(path: Path, rows: Iterator[Mapping[str, object]], columns: Sequence[str]) -> None:

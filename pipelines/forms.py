@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, cast
@@ -43,15 +43,21 @@ class Reopened(Protocol):
         """
 
 
-def records(source: Reopened, *, first: io.RawIOBase | None = None) -> Iterator[Record]:
+def records(
+    source: Reopened, *, first: io.RawIOBase | None = None, columns: Sequence[str] | None = COLUMNS
+) -> Iterator[Record]:
     """Yield a table's records one after the other; memory holds few of them.
+
+    ``columns`` are those with a meaning, ``text`` the one that must be there; the values of others may be None. Without it
+    all columns are read and none must be there.
 
     Where ``first`` is given, a table is read from there, but for Parquet, which is not read from front to end and is then
     read for its damages alone, without values.
 
     Raises:
         UsageError: when the file cannot be read.
-        RecordError: when it is empty, torn, not UTF-8, broken JSON at a line, or without a column ``text``.
+        RecordError: when it is empty, torn, not UTF-8, broken JSON at a line, or without a column ``text``, or has
+            one of ``columns`` (of all, without it) twice.
     """
     name = source.name
     with source.open() as stream:
@@ -62,10 +68,10 @@ def records(source: Reopened, *, first: io.RawIOBase | None = None) -> Iterator[
             form = _form(name, stream)
         if form == "parquet":
             with _seekable(source, codec) as stream:
-                yield from _parquet_rows(name, stream, values=first is None)
+                yield from _parquet_rows(name, stream, columns, values=first is None)
             return
         with _unpacked(first or source.open(), codec) as stream:
-            yield from (_jsonl_rows if form == "jsonl" else _csv_rows)(name, stream)
+            yield from _jsonl_rows(name, stream) if form == "jsonl" else _csv_rows(name, stream, columns)
     except UnicodeDecodeError as error:  # a CSV table is decoded in pieces, so the line is looked for anew
         with _unpacked(source.open(), codec) as stream:
             line, byte = _not_utf8(stream, error)
@@ -159,7 +165,7 @@ def _jsonl_rows(name: str, stream: BinaryIO) -> Iterator[Record]:
         raise RecordError(f"{name}: expected rows, found only blank lines; check what wrote it")
 
 
-def _csv_rows(name: str, stream: BinaryIO) -> Iterator[Record]:
+def _csv_rows(name: str, stream: BinaryIO, columns: Sequence[str] | None) -> Iterator[Record]:
     text = io.TextIOWrapper(cast("Any", stream), encoding="utf-8-sig", newline="")
     # strict: without it a quote that is never closed swallows the rest of the file in silence
     reader = csv.reader(text, strict=True)
@@ -171,7 +177,7 @@ def _csv_rows(name: str, stream: BinaryIO) -> Iterator[Record]:
             continue
         if header is None:
             header = [f.strip() for f in fields]
-            _check_header(name, "CSV", header)
+            _check_header(name, "CSV", header, columns)
         elif len(fields) > len(header):
             raise RecordError(
                 f"{where}: expected {len(header)} fields as in the header, found {len(fields)}; "
@@ -204,7 +210,7 @@ def _next_record(name: str, reader: Any) -> tuple[int, list[str]] | None:
         csv.field_size_limit(limit)
 
 
-def _parquet_rows(name: str, stream: BinaryIO, *, values: bool) -> Iterator[Record]:
+def _parquet_rows(name: str, stream: BinaryIO, columns: Sequence[str] | None, *, values: bool) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -212,14 +218,15 @@ def _parquet_rows(name: str, stream: BinaryIO, *, values: bool) -> Iterator[Reco
     try:
         with pq.ParquetFile(stream, buffer_size=1 << 20) as file:
             header = list(file.schema_arrow.names)
-            _check_header(name, "Parquet", header)
-            others = dict.fromkeys(c for c in header if c not in COLUMNS)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=[c for c in header if c in COLUMNS]):
+            _check_header(name, "Parquet", header, columns)
+            read = header if columns is None else [c for c in header if c in columns]
+            others = dict.fromkeys(c for c in header if c not in read)
+            for batch in file.iter_batches(batch_size=_BATCH, columns=read):
                 if not values:
                     yield from ((name, "") for _ in range(batch.num_rows))
                     continue
-                columns = [_values(column) for column in batch.columns]
-                for row in zip(*columns, strict=True):
+                cells = [_values(column) for column in batch.columns]
+                for row in zip(*cells, strict=True):
                     number += 1
                     yield f"{name}, row {number}", {**dict(zip(batch.schema.names, row, strict=True)), **others}
     except (pa.ArrowException, OSError) as error:
@@ -241,11 +248,11 @@ def _value(scalar: Any) -> object:
         return error
 
 
-def _check_header(name: str, form: str, header: list[str]) -> None:
-    twice = next((c for c in header if c in COLUMNS and header.count(c) > 1), None)
+def _check_header(name: str, form: str, header: list[str], columns: Sequence[str] | None) -> None:
+    twice = next((c for c in header if c and (columns is None or c in columns) and header.count(c) > 1), None)
     if twice is not None:
         raise RecordError(f"{name}: expected one column {twice!r}, found {header.count(twice)}; rename or remove the others")
-    if "text" not in header:
+    if columns is not None and "text" not in header:
         found = ", ".join(header[:12])[:200]
         raise RecordError(
             f"{name}: expected a {form} table with a column 'text', found the columns {found}; "

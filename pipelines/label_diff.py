@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from corpus.errors import RecordError, UsageError
 from corpus.files import atomic_path
 from pipelines import manifest as manifests
+from pipelines.cells import cell
 from pipelines.label_runs import complete_runs, label_batches
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _NAMES = ("diff.parquet", "diff.csv", manifests.NAME)
 _TEXTS = ("id", "document_id", "text", "url")
 _READ = (*_TEXTS, "stance", "confidence", "concerns", "holder", "holder_type", "status")
 _ROWS = 1000  # held at once
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
 
 
 @dataclass(slots=True)
@@ -276,7 +276,7 @@ def _write(
         writer.writerow(schema.names)
         while piece := list(islice(changes, _ROWS)):
             table.write_table(pa.Table.from_pylist(piece, schema=schema))
-            writer.writerows([_cell(row[name]) for name in schema.names] for row in piece)
+            writer.writerows([cell(row[name]) for name in schema.names] for row in piece)
     files = [manifests.describe_output(path, folder=output, rows=diff.changed) for path in (parquet, sheet)]
     read = [manifests.describe_file(run / manifests.NAME) for runs in sides for run in runs]
     manifests.write_manifest(
@@ -298,9 +298,3 @@ def _write(
 
 def _side(path: Path, i: int, diff: LabelDiff) -> dict[str, object]:
     return {"path": str(path), "model_ids": list(diff.models[i]), "codebook_ids": list(diff.codebooks[i])}
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, list):
-        value = ";".join(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

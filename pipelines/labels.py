@@ -36,25 +36,6 @@ class Labels:
     manifest: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """Rows by what became of them: ``total == ok + invalid``, the abstained among the ok.
-
-    ``documents`` counts the documents that the ok rows come from.
-    """
-
-    total: int
-    ok: int
-    invalid: int
-    abstained: int
-    documents: int
-
-    @property
-    def decided(self) -> int:
-        """Rows that carry a decision: the ones that every table counts."""
-        return self.ok - self.abstained
-
-
 def read_labels(folder: Path) -> Labels:
     """Read ``labels-*.parquet``, in the order of their names, and ``manifest.json``.
 
@@ -107,24 +88,6 @@ def _read_run(folder: Path) -> Labels:
         _check(frame, codebook, manifest, path)
         frames.append(frame)
     return Labels(pd.concat(frames, ignore_index=True), codebook, manifest)
-
-
-def row_counts(labels: Labels) -> RowCounts:
-    """Count the rows by status."""
-    ok = labels.frame[labels.frame["status"] == "ok"]
-    return RowCounts(
-        total=len(labels.frame),
-        ok=len(ok),
-        invalid=len(labels.frame) - len(ok),
-        abstained=int(ok["abstained"].sum()),
-        documents=int(ok["document_id"].nunique()),
-    )
-
-
-def decided(labels: Labels) -> pd.DataFrame:
-    """Return the rows that carry a decision: status ok and not abstained, in input order."""
-    frame = labels.frame
-    return frame[(frame["status"] == "ok") & ~frame["abstained"]].reset_index(drop=True)
 
 
 def spelling(holder: object) -> str | None:

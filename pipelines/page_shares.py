@@ -9,13 +9,13 @@ from urllib.parse import quote, urlencode
 
 from pipelines.charts import UNKNOWN_NAME, display_names, stance_colours
 from pipelines.page_data import Counted, number, standing, tally_by, text
+from pipelines.shares import COUNTINGS
 
 if TYPE_CHECKING:
     from annotation.codebook import Codebook
     from pipelines.charts import StanceColour
     from pipelines.report import Report
 
-COUNTINGS = ("opinions", "statements")
 MEASURES = {
     "stance": "Stance",
     "position": "Stance among those that take a position",

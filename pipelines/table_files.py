@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from annotation.codebook import Codebook
 from corpus.errors import UsageError
 from corpus.files import atomic_path
+from pipelines.cells import RUNS
 from pipelines.table_columns import Column, TableSchema, without_links
 from pipelines.table_schema import arrow_schema, conform, joined_columns, table_schemas
 from pipelines.workbook import CONTROL, LIST_JOINT, write_workbook
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WORKBOOK, DATABASE = "tables.xlsx", "tables.duckdb"
-_FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
+_FORMULA = f"^[{''.join(c for c in RUNS if c != '-')}-]"  # the hyphen last, where it means itself
 _SETTINGS: dict[str, Any] = {"autoinstall_known_extensions": False, "threads": 2, "memory_limit": "512MB"}
 _BATCH = 20_000
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import corpus
-from corpus.identity import canonical_url, digest, document_id, file_sha256, normalise, statement_id
+from corpus.identity import canonical_url, digest, document_id, file_sha256, normalise, site, statement_id
 
 
 def test_digest_is_sha256_over_length_prefixed_utf8_cut_to_16_hex_digits():
@@ -129,6 +129,21 @@ def test_an_address_that_is_not_of_the_web_or_cannot_be_parsed_stays_as_it_is(ur
 )
 def test_addresses_that_may_be_other_pages_stay_apart(one: str, other: str):
     assert canonical_url(one) != canonical_url(other)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://www.Example.org/a", "example.org"),
+        ("http://news.example.org:8080/", "news.example.org"),
+        ("https://wwwhite.example/", "wwwhite.example"),
+        ("file:///a/b.txt", None),
+        ("https://[broken", None),
+        ("", None),
+    ],
+)
+def test_a_site_is_the_host_without_www(url: str, name: str | None):
+    assert site(url) == name
 
 
 def test_the_addresses_of_the_reference_corpus_stay_as_many_as_they_are():

@@ -21,8 +21,9 @@ def test_json_lines_and_parquet_give_the_same_texts(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
     (tmp_path / "a.jsonl").write_bytes(lines)
     (tmp_path / "a.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "a.zst").write_bytes(pa.compress(lines, codec="zstd", asbytes=True))
     pq.write_table(pa.Table.from_pylist([{**row, "n": float(row["n"])} for row in ROWS]), tmp_path / "a.parquet")  # type: ignore[arg-type]
-    for name in ("a.jsonl", "a.gz", "a.parquet"):
+    for name in ("a.jsonl", "a.gz", "a.zst", "a.parquet"):
         assert read_columns(tmp_path / name, known=["text"]) == EXPECTED
 
 
@@ -38,10 +39,13 @@ def test_csv_is_joined_by_the_first_key_that_it_has_and_known_columns_are_passed
     [
         (b"name,region\nx,y\n", UsageError, "expected a column id, document_id or url to join by, found name, region"),
         (b"id,text\nx,y\n", UsageError, "expected 1 to 20 columns that the labels do not have, found 0; add one"),
-        (b'{"id": "a", "r": 1}\n{"id": "a", "r": 2}\n', RecordError, "row 2: expected one value of 'r' for id 'a', found"),
-        (b'{"id": "a"', RecordError, "expected a table in JSON Lines, CSV or Parquet"),
-        (b"PAR1 torn", RecordError, "expected a table in JSON Lines, CSV or Parquet"),
-        (b"id,r\n\xff,1\n", RecordError, "expected a table in JSON Lines, CSV or Parquet"),
+        (b'{"id": "a", "r": 1}\n{"id": "a", "r": 2}\n', RecordError, "line 2: expected one value of 'r' for id 'a', found"),
+        (b'{"id": "a"', RecordError, "line 1: expected one JSON object, found broken JSON"),
+        (b"PAR1 torn", RecordError, "expected a whole Parquet file"),
+        (b"id,r\n\xff,1\n", RecordError, "line 2: expected a table in UTF-8, found byte 0xff"),
+        (b"id,r\na\n", RecordError, "line 2: expected a row of the table, but row has fewer fields than the header"),
+        (b"id,r,r\na,1,2\n", RecordError, "expected one column 'r', found 2"),
+        (b"\n", RecordError, "expected rows, found an empty file"),
     ],
 )
 def test_a_table_that_cannot_be_joined_is_told_in_a_sentence(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from annotation.codebook import load_codebook
 from corpus.errors import CodebookError, RecordError, UsageError
-from pipelines.labels import decided, holder_key, iso_date, read_labels, row_counts, spelling
+from pipelines.labels import holder_key, iso_date, read_labels, spelling
 
 WriteLabels = Callable[..., Path]
 
@@ -60,12 +60,12 @@ def test_a_name_is_one_whatever_the_case_the_blanks_and_the_article() -> None:
     assert [spelling(name) for name in (" A b ", "  ", None, float("nan"))] == ["A b", None, None, None]
 
 
-def test_invalid_and_abstained_rows_are_counted_apart_and_carry_no_decision(write_labels: WriteLabels) -> None:
+def test_invalid_and_abstained_rows_are_told_apart_and_carry_no_decision(write_labels: WriteLabels) -> None:
     abstained = {"abstained": True, "stance": None, "holder": "Somebody", "published": "2024-01-01", "concerns": ["cost"]}
-    labels = read_labels(write_labels([{"holder": "Anna"}, abstained, "text is empty", "text is missing"]))
-    counts = row_counts(labels)
-    assert (counts.total, counts.ok, counts.invalid, counts.abstained, counts.decided) == (4, 2, 2, 1, 1)
-    assert list(decided(labels)["holder"]) == ["Anna"]
+    frame = read_labels(write_labels([{"holder": "Anna"}, abstained, "text is empty", "text is missing"])).frame
+    assert list(frame["status"]) == ["ok", "ok", "invalid", "invalid"]
+    assert list(frame["abstained"]) == [False, True, False, False]
+    assert list(frame[frame["stance"].notna()]["holder"]) == ["Anna"]
 
 
 def test_labels_older_than_the_fuller_name_are_counted_by_the_holder(write_labels: WriteLabels) -> None:
