@@ -28,6 +28,7 @@ def scores(stance: list[list[float]], concerns: list[list[float]]) -> Scores:
     return found
 
 
+@pytest.mark.slow
 def test_words_score_as_the_lexicon_inside_the_network(fast_bundle: Path) -> None:
     bundle = load_bundle(fast_bundle)
     assert bundle.network.lexicon is not None

@@ -28,6 +28,8 @@ from models.splits import take
 if TYPE_CHECKING:
     from tests.conftest import Small
 
+pytestmark = pytest.mark.slow  # exports the network
+
 TEXTS = [
     "Upperton rejects the pact.",
     "Ann Gler welcomes the pact gladly at kebali. Salmon and fish matter. The price is high.",
@@ -84,7 +86,6 @@ def test_graph_says_nothing_of_the_machine_it_was_made_on(fast_bundle: Path) -> 
     assert b"site-packages" not in words
 
 
-@pytest.mark.slow
 def test_the_same_network_gives_the_same_graphs(bundle: Bundle, small: Small, tmp_path: Path) -> None:
     weights = shutil.copy(bundle.folder / "model.safetensors", tmp_path)
     export(bundle.network, Path(weights), tmp_path / FP32)
@@ -104,7 +105,6 @@ def test_weights_that_are_not_in_the_file_stay_in_the_graph(bundle: Bundle, tmp_
     assert onnx.numpy_helper.to_array(model.graph.initializer[0]).tolist() == array.tolist()
 
 
-@pytest.mark.slow
 def test_an_encoder_with_attention_of_its_own_is_exported_as_it_is(tmp_path: Path) -> None:
     """MPNet adds a position bias to attention, which cannot be replaced; its graph is as right."""
     from safetensors.torch import save_file

@@ -90,6 +90,7 @@ def test_nothing_in_nothing_out(predictor: Predictor) -> None:
     assert predictor.judge([]) == []
 
 
+@pytest.mark.slow
 class TestFastPath:
     """With a graph, a judgement is the same to the last bit."""
 

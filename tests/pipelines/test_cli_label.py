@@ -258,6 +258,7 @@ def test_what_cannot_be_meant_is_refused(workspace: Path, table: Path, tmp_path:
     assert not (workspace / "labels" / "river-1").exists()
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_middle_is_resumed_to_the_same_labels(
     loaded: Loaded, workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[Draw, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("rows_per_file", [700, 5_000])
+@pytest.mark.parametrize("rows_per_file", [700, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_each_of_ten_thousand_rows_comes_out_as_its_kind_must(tmp_path: Path, rows_per_file: int) -> None:
     draw = random.Random(rows_per_file)  # noqa: S311 - rows, no secrets
     weights = [0.2 if kind == "a million characters" else 1 for kind in KINDS]

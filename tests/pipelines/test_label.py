@@ -235,6 +235,7 @@ names = st.sampled_from(["id", "text", "title", "url", "holder", "holder_type", 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.dictionaries(names, cells, max_size=4), min_size=1, max_size=12), st.integers(1, 5))
+@pytest.mark.slow
 def test_n_rows_in_are_n_rows_out_in_order_whatever_they_are(rows: list[dict[str, Any]], per_file: int) -> None:
     rows = [*rows, {"id": "last", "text": "yes_please"}]
     with TemporaryDirectory() as name:

@@ -257,6 +257,7 @@ def test_turned_round_it_is_the_same_comparison(
         assert set(row["concerns_removed"]) == one[i][1] - two[i][1]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(invented: Codebook, tmp_path: Path) -> None:
     def peak(n: int) -> int:
         long = "word " * 40

@@ -30,6 +30,8 @@ from pipelines.queue import Abstention
 sys.path.insert(0, str(Path(__file__).parent))
 from forking import KEEP, HashJudge
 
+pytestmark = pytest.mark.slow  # starts, stops and kills jobs
+
 HELPER = Path(__file__).with_name("forking.py")
 
 
@@ -112,7 +114,6 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.slow
 def test_killed_at_twenty_five_moments_it_ends_as_if_it_had_not_been(jobs: Jobs, inputs: list[str], tmp_path: Path) -> None:
     output = tmp_path / "out"
     job: dict[str, Any] = {"inputs": inputs, "rows": 30, "seconds": 0.0004, "output": str(output)}
@@ -466,7 +467,6 @@ def test_a_passage_that_the_model_fails_on_costs_its_own_row(tmp_path: Path) -> 
     assert result.counts["invalid"] == 1
 
 
-@pytest.mark.slow
 def test_twenty_times_the_rows_take_no_more_memory(jobs: Jobs, tmp_path: Path) -> None:
     peaks = []
     for n in (2_000, 40_000):
