@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--development", action="store_true", help="train once, measure on the development part")
     parser.add_argument("--teacher", type=Path, action="append", default=[], help="bundle to learn from (--development)")
     parser.add_argument("--warm-start", type=Path, action="append", default=[], help="outside data first (--development)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (--development)")
     parser.add_argument("--keep", type=Path, help="where to keep the bundle (--development)")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -99,6 +100,7 @@ def _development(arguments: argparse.Namespace) -> Row:
             method="fine-tune",
             teachers=tuple(arguments.teacher),
             warm_start=tuple(arguments.warm_start),
+            device=arguments.device,
         )
         begun = time.perf_counter()
         train(job, recipe, created=datetime.datetime.now(datetime.UTC).date().isoformat(), say=print)

@@ -182,6 +182,8 @@ def _way(facts: Mapping[str, Any]) -> str:
     if warm := facts.get("warm_start"):
         names = ", ".join(f"{PurePath(str(w['name'])).name} (SHA-256 {w['sha256'][:12]}…)" for w in warm)
         lines.append(f"The encoder was fine-tuned first on other data: {names}.")
+    if device := facts.get("device"):
+        lines.append(f"It was fine-tuned on {device}.")
     return "".join(f"{line}\n\n" for line in lines)
 
 

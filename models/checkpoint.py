@@ -44,7 +44,10 @@ def save_checkpoint(folder: Path, progress: Progress, tensors: Mapping[str, Tens
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     own = {name: t.detach().clone().contiguous() for name, t in tensors.items()}  # shared storage is refused
-    save_file({**own, "random": torch.random.get_rng_state()}, new / _TENSORS)
+    random = {"random": torch.random.get_rng_state()}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # dropout on a GPU draws from the GPU's own generator
+        random["random on the GPU"] = torch.cuda.get_rng_state()
+    save_file({**own, **random}, new / _TENSORS)
     write_json(new / _FACTS, progress)
     if folder.exists():
         os.replace(folder, old)
@@ -70,6 +73,9 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Progress, dict[str, Tensor]
     except (TreatyStanceError, OSError, msgspec.ValidationError, SafetensorError):
         return None
     torch.random.set_rng_state(tensors.pop("random"))
+    on_gpu = tensors.pop("random on the GPU", None)
+    if on_gpu is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(on_gpu)
     return progress, tensors
 
 

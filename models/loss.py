@@ -34,15 +34,18 @@ class Batch:
 class JointLoss:
     """Cross-entropy for stance, holder type, span start and end; binary cross-entropy, summed, for concerns."""
 
-    def __init__(self, training: Targets, sizes: tuple[int, int], weights: LossWeights) -> None:
-        """Take class weights from the training targets; ``sizes`` are the numbers of stances and concerns."""
+    def __init__(self, training: Targets, sizes: tuple[int, int], weights: LossWeights, device: str = "cpu") -> None:
+        """Take class weights from the training targets; ``sizes`` are the numbers of stances and concerns.
+
+        ``device`` is where logits and targets will lie.
+        """
         count = np.bincount(training.stance, minlength=sizes[0]).astype(np.float64)
         stance = (len(training.stance) / (sizes[0] * np.maximum(count, 1))) ** weights.balance
         stance /= (stance * count).sum() / count.sum()  # the mean weight of a training statement is one
         positives = training.concerns.sum(0)
         ratio = np.clip((len(training.concerns) - positives) / np.maximum(positives, 1), 1, 20)
-        self.stance_weights = _tensor(stance)
-        self.positive_weights = _tensor(ratio**weights.positive)
+        self.stance_weights = _tensor(stance).to(device)
+        self.positive_weights = _tensor(ratio**weights.positive).to(device)
         self.weights = weights
 
     def __call__(self, logits: Logits, gold: Batch) -> Tensor:

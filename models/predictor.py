@@ -16,6 +16,7 @@ from corpus.errors import BundleError, UsageError
 from corpus.files import read_json
 from models.bundle import WEIGHTS, Bundle, open_bundle
 from models.calibration import Calibration, stable
+from models.device import has_gpu
 from models.encoding import Encoded, encode
 from models.fast_path import NAME as FAST
 from models.fast_path import FastPath, closest, merge
@@ -78,7 +79,7 @@ class Predictor:
         self._words = Words.read(bundle.folder / WEIGHTS) if self._gate else None
         self._coarse: Runner | None = None
         self._exact: Runner
-        gpu = graph and precision == "auto" and _gpu()
+        gpu = graph and precision == "auto" and has_gpu()
         if graph and self.fast.graph is not None and not gpu:
             from models.fast_path import FP32, INT8
             from models.runtime import GraphRunner
@@ -261,15 +262,6 @@ def _read_fast(bundle: Bundle) -> FastPath:
         raise BundleError(
             f"{bundle.folder / FAST}: written by another release, {error}; train again with this one"
         ) from error
-
-
-def _gpu() -> bool:
-    """Return whether torch has a GPU. Asked without torch's import, which takes seconds, where no driver is there."""
-    if not (Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _faster(coarse: Runner, exact: Runner, again: float, bundle: Bundle) -> bool:

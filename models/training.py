@@ -33,6 +33,7 @@ from models.checkpoint import (
     unpack,
 )
 from models.dataset import Example, Targets, soft_targets, targets, training_table
+from models.device import CPU, own_randomness, products
 from models.encoding import Encoded, collate, encode
 from models.inference import Scores, run_network
 from models.lexicon import Blend, blended, fit_blend, fit_lexicon, lexicon_scores
@@ -42,7 +43,7 @@ from models.network import Lexicon, Sizes, StanceNetwork, load_encoder
 from models.parameters import freeze, parameter_groups
 from models.recipe import Recipe
 
-__all__ = ["Extras", "Listener", "Recipe", "Taught", "Trained", "decisions", "fine_tune", "native_bf16"]
+__all__ = ["Extras", "Listener", "Recipe", "Taught", "Trained", "decisions", "fine_tune"]
 
 Floats = NDArray[np.float64]
 
@@ -82,13 +83,15 @@ class Extras:
     ``warm`` is called with the encoder and its tokenizer before fine-tuning and changes the encoder's weights. ``taught``
     is mixed into the targets, ``recipe.distil`` its share. ``checkpoint`` is a folder that is written after each epoch and
     removed in the end; a run that finds its own there goes on from it. ``key`` names what a checkpoint depends on besides
-    data and recipe.
+    data and recipe. ``device`` is where the network learns, one of :data:`models.device.DEVICES`; the network that comes
+    out is on the processor, and is calibrated there.
     """
 
     warm: Callable[[nn.Module, Any], object] | None = None
     taught: Taught | None = None
     checkpoint: Path | None = None
     key: str = ""
+    device: str = CPU
 
 
 def fine_tune(
@@ -102,8 +105,8 @@ def fine_tune(
     """Fine-tune an encoder with four heads; keep the epoch that does best on development data, and calibrate it there.
 
     The score that chooses is the mean of stance macro-F1 and concern macro-F1, concerns decided at the thresholds that
-    development data prefer. The same data, recipe, versions and number of threads give the same weights, and so does a run
-    that was stopped and goes on from its checkpoint.
+    development data prefer. On the processor the same data, recipe, versions and number of threads give the same weights,
+    and so does a run that was stopped and goes on from its checkpoint; on a GPU the last digits vary.
 
     Raises:
         RecordError: when a stance or concern of the codebook has no training example, or a part is empty.
@@ -111,13 +114,13 @@ def fine_tune(
     """
     listener, extras = listener or Listener(), extras or Extras()
     _check_parts(training, development, codebook)
-    with torch.random.fork_rng(devices=[]):
+    device = torch.device(extras.device)
+    with own_randomness(device):
         torch.manual_seed(recipe.seed)
         encoder, tokenizer = load_encoder(recipe.encoder)
         sizes = Sizes(len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-        run = _Run(
-            StanceNetwork(encoder, sizes, recipe.dropout), tokenizer, (training, development), codebook, recipe, extras
-        )
+        network = StanceNetwork(encoder, sizes, recipe.dropout).to(device)
+        run = _Run(network, tokenizer, (training, development), codebook, recipe, extras)
         if not run.resumed() and extras.warm is not None:
             extras.warm(encoder, tokenizer)
         return run.finish(listener)
@@ -136,6 +139,7 @@ class _Run:
         extras: Extras,
     ) -> None:
         self.network, self.tokenizer, self.recipe, self.extras = network, tokenizer, recipe, extras
+        self.device = torch.device(extras.device)
         self.encoded, self.held_out = (
             encode(tokenizer, [e.passage for e in part], context=recipe.context, max_length=recipe.max_length)
             for part in parts
@@ -146,7 +150,7 @@ class _Run:
         self.columns["stance"], self.columns["concerns"] = _taught(soft, extras.taught, recipe.distil)
         learned, self.y = targets(parts[0], codebook), targets(parts[1], codebook)
         sizes = (len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
-        self.loss_of = JointLoss(learned, sizes[:2], recipe.weights)
+        self.loss_of = JointLoss(learned, sizes[:2], recipe.weights, extras.device)
         self.counter = Counter(sizes[0], sizes[1], (), ())
         self.lexicon: Lexicon | None = None
         if recipe.lexicon:
@@ -163,7 +167,6 @@ class _Run:
         self.optimizer = torch.optim.AdamW(groups)
         self.average = AveragedModel(network, multi_avg_fn=_running_mean(recipe.average)) if recipe.average else None
         self.rng = random.Random(recipe.seed)  # noqa: S311  # an order of batches, not a secret
-        self.half = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16())
         self.steps = recipe.epochs * math.ceil(len(self.encoded) / recipe.batch_size)
         self.step = self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -171,6 +174,7 @@ class _Run:
         seen = [[e.statement.id, e.gold, e.readings if recipe.soft_labels else ()] for part in parts for e in part]
         sides = [len(part) for part in parts]
         key = [seen, sides, codebook.id, recipe, str(torch.__version__), extras.key]
+        key += [] if extras.device == CPU else [extras.device]
         self.key = digest(msgspec.json.encode(key).decode())
 
     def finish(self, listener: Listener) -> Trained:
@@ -190,7 +194,7 @@ class _Run:
             listener.epoch(row)
         assert self.best is not None  # noqa: S101  # epochs is at least one
         self.network.load_state_dict(self.best[1])
-        self.network.eval()
+        self.network.to(CPU).eval()
         scores, blend = self._scores(self.network)
         if self.lexicon is not None:
             self.lexicon.blend.copy_(torch.tensor(blend))
@@ -278,17 +282,23 @@ class _Run:
         return total / len(self.encoded)
 
     def _loss(self, batch: NDArray[np.int64]) -> torch.Tensor:
-        gold = Batch(*(torch.from_numpy(self.columns[n][batch]) for n in ("stance", "concerns", "holder_type", "span")))
+        gold = Batch(
+            *(
+                torch.from_numpy(self.columns[name][batch]).to(self.device)
+                for name in ("stance", "concerns", "holder_type", "span")
+            )
+        )
         ids, mask, own = collate([self.encoded[i] for i in batch], self.tokenizer.pad_token_id)
         if self.recipe.mask:
             ids = ids.masked_fill((torch.rand(ids.shape) < self.recipe.mask) & own, self.tokenizer.mask_token_id)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
-            logits = self.network(ids, mask, own)
+        passages = [t.to(self.device) for t in (ids, mask, own)]
+        with products(self.device, self.recipe.precision):
+            logits = self.network(*passages)
         loss = self.loss_of(logits.float(), gold)
         if not self.recipe.agreement:
             return loss
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
-            again = self.network(ids, mask, own)
+        with products(self.device, self.recipe.precision):
+            again = self.network(*passages)
         loss = (loss + self.loss_of(again.float(), gold)) / 2
         return loss + self.recipe.agreement * disagreement(logits.float(), again.float())
 
@@ -311,12 +321,6 @@ def _taught(
         return soft
     mixed = [(1 - share) * a + share * b for a, b in ((soft[0], taught.stance), (soft[1], taught.concerns))]
     return mixed[0].astype(np.float32), mixed[1].astype(np.float32)
-
-
-def native_bf16() -> bool:
-    """Return whether the processor has instructions for bf16 products; without them bf16 is slower than 32-bit floats."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def decisions(scores: Scores, y: Targets, calibration: Calibration) -> Decisions:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from corpus.errors import RecordError, TreatyStanceError
 from corpus.identity import digest
+from models.device import own_randomness, products
 from models.encoding import length_batches
 from models.pairs import Pair, PairSet
 from models.parameters import freeze, parameter_groups
@@ -141,7 +141,7 @@ def warm_start(
     device = next(encoder.parameters()).device
     learned = {name: parameter.requires_grad for name, parameter in encoder.named_parameters()}
     encoder.requires_grad_(True)  # what the recipe of the training that follows keeps fixed is another matter
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with own_randomness(device):
         torch.manual_seed(recipe.seed)
         network = PairNetwork(encoder, sets, pooling=recipe.pooling, dropout=recipe.dropout).to(device)
         losses = fit_pairs(network, tokenizer, sets, recipe, listener)
@@ -233,7 +233,7 @@ def fit_pairs(
         total = 0.0
         for number, batch in _shuffled(encoded, recipe.batch_size, rng):
             tensors = _collate([encoded[number][i] for i in batch], tokenizer.pad_token_id, device)
-            with _autocast(device, recipe.precision):
+            with products(device, recipe.precision):
                 logits = network(*tensors, sets[number].multiple)
             loss = losses_of[number](logits.float(), batch)
             value = loss.item()
@@ -267,7 +267,7 @@ def score_pairs(
     with torch.inference_mode():
         for batch in length_batches([len(e.ids) for e in encoded], tokens=_SCORED_TOKENS):
             tensors = _collate([encoded[i] for i in batch], tokenizer.pad_token_id, device)
-            with _autocast(device, recipe.precision):
+            with products(device, recipe.precision):
                 logits = network(*tensors, pairs.multiple)
             out[batch] = logits[:, columns].double().cpu().numpy()
     return out
@@ -336,14 +336,6 @@ def _collate(batch: Sequence[PairTokens], pad: int, device: torch.device) -> tup
         ids[row, :n], mask[row, :n], part[row, :n] = e.ids, 1, e.part
     a, b, c = (torch.from_numpy(x).to(device) for x in (ids, mask, part))
     return a, b, c
-
-
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    from models.training import native_bf16  # deferred: training imports this module
-
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else native_bf16()
-    half = precision == "bf16" or (precision == "auto" and native)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
 
 
 def _shuffled(encoded: Sequence[Sequence[PairTokens]], size: int, rng: random.Random) -> Iterator[tuple[int, list[int]]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 _METHODS = ("auto", "fine-tune", "frozen")  # as pipelines.selection has them, which is too heavy to import for --help
+_DEVICES = ("cpu", "cuda")  # as models.device has them
+_DEVICE_HELP = "Where to fine-tune; cuda is a GPU, for larger encoders."
 _RECIPE_HELP = "How to learn: frozen fits regressions on the encoder as it is; auto tries the ways where labels are few."
 _SPLIT_HELP = "Parts at random, or test on the latest publications; documents that belong together stay together."
 _WORKSPACE_HELP = "A workspace whose gold it is; default: the one you are in, if any."
@@ -97,6 +99,7 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @click.option("--recipe", "method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help=_RECIPE_HELP)
 @click.option("--warm-start", type=FOLDER, multiple=True, help=_WARM_HELP)
 @click.option("--teacher", type=FOLDER, multiple=True, help="A bundle whose probabilities to learn from as well.")
+@click.option("--device", type=click.Choice(_DEVICES), default=_DEVICES[0], show_default=True, help=_DEVICE_HELP)
 @_training_options
 @quiet_option
 def train(
@@ -109,6 +112,7 @@ def train(
     method: str,
     warm_start: tuple[Path, ...],
     teacher: tuple[Path, ...],
+    device: str,
     quiet: bool,
     **training: Any,
 ) -> None:
@@ -139,6 +143,7 @@ def train(
         method=method,
         warm_start=warm_start,
         teachers=teacher,
+        device=device,
     )
     with TrainingBar(quiet) as listener:
         result = run(job, _recipe(**training), created=today(), listener=listener, say=say)

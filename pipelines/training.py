@@ -34,7 +34,7 @@ class TrainJob:
     With a ``workspace`` it is that workspace's gold, under its own codebook where none is named; ``corpus`` is then None.
     ``method`` is ``fine-tune``, ``frozen`` or ``auto`` (:func:`pipelines.selection.select`). ``warm_start`` names files of
     outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`), ``teachers`` bundles whose
-    probabilities are mixed into the targets (:mod:`pipelines.teacher`).
+    probabilities are mixed into the targets (:mod:`pipelines.teacher`). ``device`` is ``cpu`` or ``cuda``, for fine-tuning.
     """
 
     output: Path
@@ -45,6 +45,7 @@ class TrainJob:
     method: str = "fine-tune"
     warm_start: tuple[Path, ...] = ()
     teachers: tuple[Path, ...] = ()
+    device: str = "cpu"
     workspace: Project | None = None
 
     @property
@@ -84,12 +85,13 @@ def train(
         say: Is told, a line each, what is being done.
 
     Raises:
-        UsageError: when an input does not exist or the output is taken.
+        UsageError: when an input or the device does not exist or the output is taken.
         RecordError: when the labelled statements are malformed or too few.
         CodebookError: when codebook and labels do not fit.
     """
     from models.bundle import check_target, save_bundle
     from models.checkpoint import drop_checkpoint
+    from models.device import CPU, check_device, device_name
     from models.splits import make_split, make_time_split, take
     from models.training import Extras, fine_tune
     from models.warm_start import WarmStart, pair_recipe
@@ -97,6 +99,7 @@ def train(
     from pipelines.teacher import ask_teachers
 
     check_target(job.output)
+    check_device(job.device)
     codebook = _codebook(job)
     outside = _outside(job, say)
     warm = WarmStart(outside, pair_recipe(recipe), listener) if outside else None
@@ -117,6 +120,7 @@ def train(
         taught=lesson.taught if lesson else None,
         checkpoint=job.checkpoint,
         key=" ".join([*((warm.key,) if warm else ()), *(lesson.model_ids if lesson else ())]),
+        device=job.device,
     )
     method = FINE_TUNE if lesson else job.method  # what a teacher says belongs to these examples, not to parts of them
     tune: Tune = partial(fine_tune, extras=extras)
@@ -128,6 +132,8 @@ def train(
         facts["warm_start_recipe"] = msgspec.to_builtins(pair_recipe(recipe))
     if lesson:
         facts["teacher"] = {"model_ids": lesson.model_ids, "share": recipe.distil}
+    if job.device != CPU and selected.selection.chosen != FROZEN:
+        facts["device"] = device_name(job.device)
     say("writing the bundle, with the graph for fast labelling")
     model_id = save_bundle(job.output, selected.trained, codebook, split, facts=facts, development=development)
     drop_checkpoint(job.checkpoint)

@@ -87,11 +87,13 @@ def test_each_label_and_each_field_of_the_recipe_stands_in_it(card: str, invente
 def test_the_way_of_training_and_a_warm_start_are_told(card: str, invented: Codebook) -> None:
     assert "Way of training" not in card
     assert "fine-tuned first" not in card
+    assert "fine-tuned on" not in card
     warm = [{"name": "/home/someone/tweets.jsonl", "sha256": "0123456789abcdef" * 4}]
-    facts = {**FACTS, "selection": {"chosen": "frozen", "why": "few labels"}, "warm_start": warm}
+    facts = {**FACTS, "selection": {"chosen": "frozen", "why": "few labels"}, "warm_start": warm, "device": "A big GPU"}
     told = model_card(invented, Recipe(), HISTORY, facts)
     assert "Way of training: frozen (few labels)." in told
     assert "fine-tuned first on other data: tweets.jsonl (SHA-256 0123456789ab…)." in told
+    assert "It was fine-tuned on A big GPU." in told
     assert "someone" not in told
 
 

@@ -154,6 +154,7 @@ def test_wrong_usage_is_exit_code_2(run: Run) -> None:
         ["fly"],
         ["label", "x", "--model", "m", "--output", "o", "--unit", "page"],
         ["train", "--epochs", "0"],
+        ["train", "--device", "tpu"],
     ):
         code, _, err = run(*arguments)
         assert code == 2
