@@ -28,6 +28,7 @@ from annotation.interface import check_prediction
 from annotation.label_studio import PushResult
 from annotation.ledger import Ledger
 from annotation.pulling import PullReport, project_codebook, pull_project, remote_project, told_twice
+from annotation.server import same_server
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 
 __all__ = ["Plan", "PullReport", "open_project", "pull_project", "push_tasks"]
@@ -66,7 +67,7 @@ def open_project(client: Client, ledger: Ledger, plan: Plan, *, at: str) -> Proj
         TreatyStanceError: when the server fails.
     """
     server, adjudication = server_url(client), plan.role == "adjudication"
-    here = [p for p in ledger.projects() if p.server == server]
+    here = [p for p in ledger.projects() if same_server(p.server, server)]
     noted = next((p for p in here if (p.round, p.role, p.coder) == (plan.round, plan.role, plan.coder)), None)
     remote = remote_project(client, noted) if noted else find_project(client, plan.title)
     if remote is None:
@@ -88,7 +89,7 @@ def open_project(client: Client, ledger: Ledger, plan: Plan, *, at: str) -> Proj
             "choose another name for the round"
         )
     project = Project(
-        server=server,
+        server=noted.server if noted else server,  # a project keeps its key
         number=remote.id,
         title=remote.title,
         round=plan.round,

@@ -17,6 +17,7 @@ import msgspec
 from annotation.answers import Refusal, read_answers
 from annotation.campaign import Answer, Project
 from annotation.codebook import Codebook
+from annotation.server import same_server
 from corpus.identity import digest
 from corpus.records import Annotation
 
@@ -72,7 +73,7 @@ def who_codes(
         return project, dict.fromkeys(answering, project.coder or ADJUDICATOR)
     if project.coder is None:
         return project, None
-    here = [p for p in projects if p.server == project.server and p.coder is not None]
+    here = [p for p in projects if same_server(p.server, project.server) and p.coder is not None]
     own = [p.email for p in here if p.coder == project.coder and p.email]
     email = project.email or (own[-1] if own else None)
     if email is not None:

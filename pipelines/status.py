@@ -48,6 +48,8 @@ def status_lines(status: Status) -> list[str]:
     """Return the lines that show a campaign's status to people."""
     lines = []
     for r in status.rounds:
+        if not r.statements:  # labels are checked again there; they have a line of their own
+            continue
         drawn = f", drawn {' and '.join(r.strategies)}" if r.strategies else ""
         lines.append(
             f"{r.name}: {r.statements} statements{drawn}; {r.coded} read, {r.shared} of them by two coders or more; "

@@ -188,6 +188,15 @@ class TestOpen:
         remote = campaign.client.projects.get(id=first.number)
         assert (remote.sampling, remote.show_collab_predictions) == ("Sequential sampling", False)
 
+    def test_a_server_is_one_by_whichever_of_its_names(self, campaign: Campaign, label_studio: Any) -> None:
+        project = campaign.pushed()
+        elsewhere = connect(label_studio.url.replace("127.0.0.1", "localhost"), label_studio.key)
+        assert server_url(elsewhere) != project.server
+        assert open_project(elsewhere, campaign.ledger, campaign.plan(), at=LATER) == project
+        assert campaign.ledger.projects() == [project]
+        campaign.answer(campaign.numbers(project)[0], choice("stance", "silent"))
+        assert pull_project(elsewhere, campaign.ledger, project, at=AT).counts == {"counted": 1}
+
     def test_a_project_that_the_ledger_did_not_come_to_note_is_taken_over(self, campaign: Campaign, tmp_path: Path) -> None:
         first = campaign.open()
         with Ledger.open(f"sqlite:///{tmp_path}/other.db") as empty:

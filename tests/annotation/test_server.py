@@ -26,6 +26,7 @@ from annotation.server import (
     is_everywhere,
     is_loopback,
     release,
+    same_server,
 )
 from corpus.errors import RecordError, TreatyStanceError, UsageError
 
@@ -150,6 +151,22 @@ class TestServerFolder:
 def test_the_address_is_one_that_this_machine_can_ask(host: str, expected: str, alone: bool) -> None:
     assert (address(host, 8080), is_loopback(host)) == (expected, alone)
     assert is_everywhere(host) == (host in {"0.0.0.0", "::"})  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://localhost:8080", "http://127.0.0.1:8080/", True),
+        ("http://[::1]:8080", "http://127.0.0.1:8080", True),
+        ("http://localhost", "http://localhost:80", True),
+        ("http://localhost:8080", "http://localhost:8081", False),
+        ("http://localhost:8080/a", "http://localhost:8080/b", False),
+        ("https://labels.ngo.example", "http://labels.ngo.example", False),
+        ("https://labels.ngo.example", "https://LABELS.ngo.example/", True),
+    ],
+)
+def test_this_machines_names_are_one_server(one: str, other: str, same: bool) -> None:
+    assert same_server(one, other) == same_server(other, one) == same
 
 
 def test_the_release_is_the_same_in_every_place() -> None:

@@ -72,6 +72,21 @@ def test_the_table_names_coders_samples_cases_and_gold(campaign: Path) -> None:
     ]
 
 
+def test_a_round_that_only_checks_labels_again_is_not_told_as_an_empty_one(campaign: Path) -> None:
+    again = Project(
+        server="http://here", number=3, title="again", round="Labels again", role="recheck", codebook_version=V,
+        codebook="{}", made="2026-03-05T00:00:00Z",
+    )  # fmt: skip
+    with Ledger.open(load_project(campaign).store_url) as ledger:
+        ledger.add_project(again)
+        ledger.add_tasks([Task(project=again.key, position=0, statement="s1")])
+    status = campaign_status(campaign)
+    assert [(r.name, r.statements) for r in status.rounds] == [("Round 1", 3), ("Labels again", 0)]
+    lines = status_lines(status)
+    assert not any(line.startswith("Labels again: ") for line in lines)
+    assert any(line.startswith("again ") for line in lines), "its project has a row"
+
+
 def test_disagreement_is_shown_for_those_who_share_statements(campaign: Path) -> None:
     ben = Project(
         server="http://here", number=2, title="Round 1, ben", round="Round 1", role="coding", codebook_version=V,
