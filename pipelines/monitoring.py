@@ -18,7 +18,7 @@ from pipelines.audit_sample import AuditSample, matched
 from pipelines.coverage import Coverage
 from pipelines.drift import PREDICTED, Embed, Side, input_drift
 from pipelines.error_drift import DRIFT, Gold, Measure, error_drift
-from pipelines.run_match import TIMES, Overlap, count_changes, match_runs, touched_groups
+from pipelines.run_match import TIMES, Overlap, count_changes, mark_rows, match_runs, touched_groups
 from pipelines.share_arrays import many_hot, one_hot
 from pipelines.share_changes import share_changes
 
@@ -56,7 +56,8 @@ class Comparison:
     a measure. ``counts`` tells what is new, gone, in both and labelled otherwise, of statements, documents and opinions.
     ``withdrawn`` says which cells are withdrawn and why, ``notes`` what else a reader must know.
     ``stale`` gives the reason by measure (``stance``, ``concern`` …) of the cells that are withdrawn, ``touched`` the groups
-    (dimension, group) that have new statements. ``audit`` is the gold that the new run's shares rest on.
+    (dimension, group) that have new statements. ``audit`` is the gold that the new run's shares rest on. ``marks`` tell of
+    each row of the new run what changed (:func:`pipelines.run_match.mark_rows`).
     """
 
     table: pd.DataFrame
@@ -67,6 +68,7 @@ class Comparison:
     stale: Mapping[str, str] = field(default_factory=dict)
     touched: frozenset[tuple[str, str]] = frozenset()
     audit: AuditSample | None = None
+    marks: pd.Series | None = None
 
 
 def compare(
@@ -113,15 +115,17 @@ def compare(
     errors = _errors(gold, new.labels.codebook, seed)
     stale = _stale(overlap, drifted, errors, gold, evaluated=evaluation is not None)
     table = share_changes(old, new, old_audit, gold.audit, evaluation, counting=counting)
+    marks = mark_rows(old, new, overlap)
     return Comparison(
         table=_without_new(table, stale),
         drift=_frame([*measures, *(m for family in errors.values() for m in family)]),
-        counts=count_changes(old, new, overlap),
+        counts=count_changes(old, new, overlap, marks),
         withdrawn=_sentences(stale),
         notes=tuple(_notes(old, new, overlap, drifted, errors, gold)),
         stale=stale,
         touched=touched_groups(new, overlap),
         audit=gold.audit,
+        marks=marks,
     )
 
 

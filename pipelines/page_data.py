@@ -84,7 +84,8 @@ class _Rows:
     A row: document, text, name of its holder or -1, holder type, stance or -1 where undecided, probabilities of the stances
     in percent, concerns, their probabilities in percent, and what only some have by one letter: ``o`` place of the row
     that it is a copy of, ``n`` copies, ``r`` reach, ``u`` outlets, ``b`` and ``a`` sentences before and after, ``g`` gold
-    stance, ``k`` gold concerns, ``h`` holder as written, ``c`` values of the joined columns.
+    stance, ``k`` gold concerns, ``h`` holder as written, ``c`` values of the joined columns, ``e`` what has changed since an
+    earlier run.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class _Rows:
         self._indices: list[int] = []  # of the rows, in the frame
         self._gold = gold
         self._frame = report.coverage.frame
+        if report.comparison is not None and report.comparison.marks is not None:
+            self._frame = self._frame.assign(marks=report.comparison.marks)
         self._shares = [f"stance_{i}" for i in codebook.stance_ids]
         self._stances = {name: i for i, name in enumerate(codebook.stance_ids)}
         self._concerns = {name: i for i, name in enumerate(codebook.concern_ids)}
@@ -201,6 +204,7 @@ class _Rows:
             some["o"] = first
         else:
             some |= {"n": int(record["copies"])} if record["copies"] > 1 else {}
+            some |= {"e": int(record["marks"])} if record.get("marks") else {}
             if record["reach"] > 1:
                 some |= {"r": int(record["reach"]), "u": list(record["outlets"])[:_MOST_OUTLETS]}
         if self.contexts:

@@ -23,8 +23,10 @@ from pipelines.page import (
     web_link,
 )
 from pipelines.page_data import carry, number, percent, standing, tally_by, text
-from pipelines.page_shares import Shares, headings
+from pipelines.page_shares import Shares, headings, link
 from pipelines.report_charts import numbered, trend_chart
+from pipelines.run_match import CONCERNS, NEW, STANCE
+from pipelines.shares import COUNTINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,14 +270,35 @@ def _comparison(report: Report) -> dict[str, Any] | None:
     codebook = report.coverage.labels.codebook
     names = display_names((*codebook.stances, *codebook.concerns))
     given = found.table["given"].notna()
+    overall = found.table[~given]
+    known = overall[["old_share", "new_share"]].notna().any(axis=None)
     return {
-        "table": _then_and_now(found.table[~given], names),
+        "table": _then_and_now(overall if known else overall[:0], names),
+        "reasons": [] if known else [r for r in overall["reason"].unique() if text(r)],
         "further": _then_and_now(found.table[given & found.table["difference"].notna()], names),
         "drift": _sheet(found.drift, {}),
-        "counts": found.counts.get("statements", {}),
+        "counts": found.counts,
+        "changed": {} if found.marks is None else _changed(standing(report.coverage.frame), found.marks),
         "withdrawn": list(found.withdrawn),
         "notes": list(found.notes),
     }
+
+
+def _changed(units: pd.DataFrame, marks: pd.Series) -> dict[str, dict[str, Any]]:
+    """Return, for each counting, how many opinions or statements are new or decided otherwise, with links to them."""
+    marks = marks.loc[units.index]
+    found: dict[str, dict[str, Any]] = {}
+    for counting in COUNTINGS:
+        weight = units["copies"] if counting != COUNTINGS[0] else units["copies"].clip(upper=1)
+        found[counting] = {"all": int(weight.sum())} | {
+            name: {
+                "n": int(weight[marks & mark > 0].sum()),
+                "counting": counting,
+                "link": link(counting, since=name),
+            }
+            for name, mark in (("new", NEW), ("stance", STANCE), ("concerns", CONCERNS))
+        }
+    return found
 
 
 def _then_and_now(table: pd.DataFrame, names: dict[str, str]) -> Sheet:

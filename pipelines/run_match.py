@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.coverage import Coverage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEW, STANCE, CONCERNS = 1, 2, 4
+"""Marks of a row: of an opinion that is new, decided otherwise in its stance, in its concerns. They can be added."""
 
 TIMES = ("month", "quarter")
 _DIMENSIONS = ("holder", "holder_type", "publisher", "kind", "country")
@@ -49,7 +55,19 @@ def match_runs(old: Coverage, new: Coverage) -> Overlap:
     return Overlap(kept, known, added, (at[known].astype(np.int64), np.flatnonzero(known)))
 
 
-def count_changes(old: Coverage, new: Coverage, overlap: Overlap) -> dict[str, dict[str, int]]:
+def mark_rows(old: Coverage, new: Coverage, overlap: Overlap) -> pd.Series:
+    """Return the marks of each row of the new run, 0 where it is as it was; rows that are copies have marks of their own."""
+    import pandas as pd
+
+    marks = np.where(overlap.added, NEW, 0).astype(np.int8)
+    stances = [_texts(c.frame["stance"].where(~c.frame["abstained"])) for c in (old, new)]
+    concerns = [c.frame["concerns"].tolist() for c in (old, new)]
+    for a, b in zip(*overlap.pairs, strict=True):
+        marks[b] |= STANCE * (stances[0][a] != stances[1][b]) | CONCERNS * (set(concerns[0][a]) != set(concerns[1][b]))
+    return pd.Series(marks, index=new.frame.index)
+
+
+def count_changes(old: Coverage, new: Coverage, overlap: Overlap, marks: pd.Series) -> dict[str, dict[str, int]]:
     """Count statements, documents and opinions: in each run, in both, added, gone; and statements labelled otherwise."""
     old_opinion, new_opinion = old.frame["opinion"], new.frame["opinion"]
     documents = [set(c.frame["document_id"].dropna()) for c in (old, new)]
@@ -57,15 +75,11 @@ def count_changes(old: Coverage, new: Coverage, overlap: Overlap) -> dict[str, d
     opinions = [int(o.nunique()) for o in (old_opinion, new_opinion)]
     kept = int(old_opinion[overlap.old_kept].nunique())
     added = int(new_opinion[overlap.added].nunique())
-    i, j = overlap.pairs
-    stances = [_texts(c.frame["stance"].where(~c.frame["abstained"])) for c in (old, new)]
-    concerns = [c.frame["concerns"].tolist() for c in (old, new)]
     return {
         "statements": {
             "old": len(old.frame), "new": len(new.frame), "both": both, "added": len(new.frame) - both,
             "gone": len(old.frame) - both,
-            "stance_changed": sum(stances[0][a] != stances[1][b] for a, b in zip(i, j, strict=True)),
-            "concerns_changed": sum(set(concerns[0][a]) != set(concerns[1][b]) for a, b in zip(i, j, strict=True)),
+            "stance_changed": int((marks & STANCE > 0).sum()), "concerns_changed": int((marks & CONCERNS > 0).sum()),
         },
         "documents": {
             "old": len(documents[0]), "new": len(documents[1]), "both": len(documents[0] & documents[1]),

@@ -8,7 +8,7 @@
   const typeIndex = new Map(data.types.map(([id], i) => [id || "*unknown", i]));
   const rows = data.statements.map(([document_, text, name, type, stance, shares, concerns, sure, some = {}], place) => ({
     document: document_, text, name, type, stance, shares, concerns, sure, place, copies: some.n || 1, reach: some.r || 1, outlets: some.u || [],
-    of: some.o ?? -1, before: some.b, after: some.a, gold: some.g ?? -1, goldConcerns: some.k || [], written: some.h, values: some.c || [],
+    of: some.o ?? -1, before: some.b, after: some.a, gold: some.g ?? -1, goldConcerns: some.k || [], written: some.h, values: some.c || [], since: some.e || 0,
   }));
   const doc = (row) => {
     const [title, publisher, kind, day, url, source, odd] = data.documents[row.document];
@@ -31,7 +31,7 @@
   const quarterOf = (day) => day && day.length >= 7 ? day.slice(0, 4) + "-Q" + Math.ceil(Number(day.slice(5, 7)) / 3) : "";
   const monthOf = (day) => day && day.length >= 7 ? day.slice(0, 7) : "";
 
-  const NAMES = ["q", "stance", "concern", "holder", "type", "month", "quarter", "publisher", "kind", "country", "column", "value", "document", "rows", "gold", "sort"];
+  const NAMES = ["q", "stance", "concern", "holder", "type", "month", "quarter", "publisher", "kind", "country", "column", "value", "document", "rows", "gold", "since", "sort"];
   const CONTROLS = { q: "search", stance: "filter-stance", concern: "filter-concern", holder: "filter-holder", type: "filter-type", month: "filter-month", sort: "filter-sort" };
   const state = Object.fromEntries(NAMES.map((name) => [name, ""]));
   let found = [], listed = [], first = 0;
@@ -53,6 +53,7 @@
     add("country", (v) => (r) => r.name >= 0 && data.countries[data.names[r.name]] === v);
     add("document", (v) => (r) => copiesOf.get(r.place).some((copy) => copy.document === Number(v)));
     add("gold", (v) => (r) => { const g = goldOf(r); return g >= 0 && (v === "same" ? g === r.stance : v === "other" ? r.stance >= 0 && g !== r.stance : true); });
+    add("since", (v) => { const mark = { new: 1, stance: 2, concerns: 4 }[v] || 0; return (r) => (r.since & mark) > 0; });
     add("rows", (v) => { const wanted = new Set(v.split(/[ ,]/).map(Number)); return (r) => wanted.has(r.place); });
     add("column", (v) => { const at = data.columns.indexOf(v), value = (data.values[at] || []).indexOf(state.value); return (r) => r.values[at] === value && value >= 0; });
     add("q", (v) => { const words = plain(v).split(/\s+/).filter(Boolean); return (r) => { const text = sought(r); return words.every((word) => text.includes(word)); }; });
@@ -155,6 +156,7 @@
   const CHIPS = {
     quarter: () => "Published " + state.quarter, publisher: () => "Outlet: " + state.publisher, kind: () => "Kind of document: " + state.kind,
     country: () => "Country: " + state.country, column: () => state.column + ": " + state.value, gold: () => ({ same: "Audited, decided as gold has it", other: "Audited, decided otherwise" }[state.gold] || "Audited"), rows: () => "The statements of one change",
+    since: () => ({ new: "New since the earlier run", stance: "Another stance than in the earlier run", concerns: "Other concerns than in the earlier run" }[state.since] || "Changed since the earlier run"),
     document: () => "Document: " + (data.documents[state.document] ? data.documents[state.document][0] || "untitled" : "unknown"),
   };
   const apply = () => {

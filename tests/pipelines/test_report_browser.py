@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
 from pipelines.events import Event
+from pipelines.monitoring import Comparison
 from pipelines.report_page import render_page
+from pipelines.run_match import CONCERNS, NEW, STANCE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from report_fixture import COPIED, ROWS, report_of
@@ -118,7 +121,16 @@ def test_the_page_opens_from_disk_without_a_network_and_lists_the_newest_first(o
 @pytest.mark.parametrize("counting", ["opinions", "statements"])
 def test_every_number_leads_to_exactly_its_statements(open_page: Open, counting: str) -> None:
     regions = ["id,region"] + [f"statement-{i},{'north' if i % 2 else 'south'}" for i in range(9)]
-    page = open_page(ROWS, columns="\n".join(regions), audited=AUDITED)
+    marks = pd.Series([NEW, 0, STANCE, STANCE | CONCERNS, 0, NEW, CONCERNS, 0, 0])
+    since = Comparison(
+        pd.DataFrame(columns=["given", "difference", "old_share", "new_share", "reason"]),
+        pd.DataFrame(),
+        {"statements": {"gone": 0, "old": 5}},
+        (),
+        (),
+        marks=marks,
+    )
+    page = open_page(ROWS, columns="\n".join(regions), audited=AUDITED, comparison=since)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     page.locator(f"input[name=counting][value={counting}]").check()
     drawn(page)
@@ -138,7 +150,7 @@ def test_every_number_leads_to_exactly_its_statements(open_page: Open, counting:
         page.wait_for_function("address => location.hash === address", arg=address)
         listed = page.locator("#statement-list .statement").count()
         assert (number, leading(status(page).inner_text().removeprefix("All "))) == (listed, listed), address
-    asked = {"stance", "concern", "holder", "type", "publisher", "month", "quarter", "column", "value"}
+    asked = {"stance", "concern", "holder", "type", "publisher", "month", "quarter", "column", "value", "since"}
     assert asked <= checked | {"quarter", "month"}
     assert sum("count=statements" in address for _, address in found) > (40 if counting == "statements" else 0)
 

@@ -21,10 +21,12 @@ from annotation.codebook import Codebook, load_codebook
 from models.evaluation import Evaluation
 from pipelines import page_data
 from pipelines.events import Event
+from pipelines.monitoring import Comparison
 from pipelines.page_data import tally_by
 from pipelines.page_shares import Shares
 from pipelines.report_charts import middle, trend_chart
 from pipelines.report_page import render_page
+from pipelines.run_match import CONCERNS, NEW, STANCE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from report_fixture import COPIED, ROWS, report_of
@@ -267,25 +269,29 @@ def test_a_comparison_stands_with_what_was_withdrawn(write_labels: WriteLabels) 
         drift=pd.DataFrame({"measure": ["length"], "value": [0.5], "verdict": ["drift"]}),
         withdrawn=("Shares of stances: the coverage reads otherwise",),
         notes=("12 statements are new.",),
-        counts={
-            "statements": {
-                "old": 9,
-                "new": 1200,
-                "both": 7,
-                "added": 1193,
-                "gone": 2,
-                "stance_changed": 3,
-                "concerns_changed": 4,
-            }
-        },
+        counts={"statements": {"old": 9, "gone": 2}},
+        # New are the first and the copied text in three outlets; the fourth has other labels, and so has a mere copy.
+        marks=pd.Series([NEW, 0, 0, STANCE | CONCERNS, 0, NEW, STANCE, 0, 0]),
     )
     page = page_of(write_labels(ROWS), comparison=comparison)
-    assert "Of 1,200 statements 1,193 are new; 2 of the earlier ones are gone. Of the 7 that both runs have" in page.text
+    others = "; of the others the stance of 1 and the concerns of 1 were decided otherwise."
+    assert f"Of 7 opinions 2 are new{others}" in page.text
+    assert f"Of 9 statements 4 are new{others}" in page.text
+    assert "2 statements of the earlier 9 are gone." in page.text
     assert "Concerns by stance: 1 share that both runs have" in page.text
     assert "Withdrawn: Shares of stances: the coverage reads otherwise" in page.text
     assert "Refuses it 20 (10 to 30) 32 (25 to 40) +12 (-1 to +24) 0.060" in page.text
     assert "What it costs 10 (5 to 20) – – – the coverage reads otherwise" in page.text
     assert "length 0.500 drift" in page.text
+
+
+def test_without_any_share_a_comparison_says_why_once(write_labels: WriteLabels) -> None:
+    shares = ["old_share", "new_share", "difference", "given"]
+    table = pd.DataFrame({"label": ["refuse", "cost"], "reason": ["no audit sample"] * 2} | dict.fromkeys(shares))
+    comparison = Comparison(table, pd.DataFrame(), {}, (), ())
+    page = page_of(write_labels(ROWS), comparison=comparison)
+    assert "No share could be compared: no audit sample." in page.text
+    assert page.text.count("no audit sample") == 1
 
 
 def test_the_methods_are_written_from_the_manifest(write_labels: WriteLabels) -> None:
