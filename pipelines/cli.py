@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _METHODS = ("auto", "fine-tune", "frozen")  # as pipelines.selection has them, which is too heavy to import for --help
 _DEVICES = ("cpu", "cuda")  # as models.device has them
 _DEVICE_HELP = "Where to fine-tune; cuda is a GPU, for larger encoders."
+_RATE_HELP = "Of the encoder's uppermost layer; default: 3e-4, for the packaged one. Larger ones want half of that or less."
 _RECIPE_HELP = "How to learn: frozen fits regressions on the encoder as it is; auto tries the ways where labels are few."
 _SPLIT_HELP = "Parts at random, or test on the latest publications; documents that belong together stay together."
 _WORKSPACE_HELP = "A workspace whose gold it is; default: the one you are in, if any."
@@ -33,6 +34,7 @@ def _training_options(command: F) -> F:
     options = (
         click.option("--encoder", default=None, help="A Hugging Face folder or name; default: the packaged MiniLM."),
         click.option("--epochs", type=click.IntRange(1), default=None, help="At most so many passes over the data."),
+        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=None, help=_RATE_HELP),
         click.option("--seed", type=int, default=0, show_default=True, help="Of weights and order of batches."),
         click.option("--threads", type=click.IntRange(1), default=None, help="Processor threads; default: all cores."),
     )
@@ -271,9 +273,11 @@ def _fail(sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-def _recipe(*, encoder: str | None, epochs: int | None, seed: int, threads: int | None) -> Recipe:
+def _recipe(
+    *, encoder: str | None, epochs: int | None, learning_rate: float | None, seed: int, threads: int | None
+) -> Recipe:
     from models.training import Recipe
 
     set_threads(threads)
-    given = {"encoder": encoder, "epochs": epochs, "seed": seed}
+    given = {"encoder": encoder, "epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     return Recipe(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -148,6 +148,15 @@ def test_labelled_lines_that_are_wrong_are_named(run: Run, invented_path: Path, 
     assert "no such file or folder" in err
 
 
+def test_options_of_training_are_fields_of_the_recipe() -> None:
+    from models.recipe import Recipe
+    from pipelines.cli import _recipe
+
+    given = _recipe(encoder="large", epochs=3, learning_rate=5e-5, seed=1, threads=None)
+    assert given == Recipe(encoder="large", epochs=3, learning_rate=5e-5, seed=1)
+    assert _recipe(encoder=None, epochs=None, learning_rate=None, seed=0, threads=None) == Recipe()
+
+
 def test_wrong_usage_is_exit_code_2(run: Run) -> None:
     for arguments in (
         ["label"],
@@ -155,6 +164,7 @@ def test_wrong_usage_is_exit_code_2(run: Run) -> None:
         ["label", "x", "--model", "m", "--output", "o", "--unit", "page"],
         ["train", "--epochs", "0"],
         ["train", "--device", "tpu"],
+        ["train", "--learning-rate", "0"],
     ):
         code, _, err = run(*arguments)
         assert code == 2
