@@ -67,6 +67,9 @@ def _rows(path: Path) -> dict[str, Mapping[str, object]]:
     for where, row in records(Source(name=str(path), kind="table", path=path), columns=None):
         if isinstance(row, str):
             raise RecordError(f"{where}: expected a row of the table, but {row}; mend or remove it")
+        odd = next((name for name, value in row.items() if isinstance(value, Exception)), None)
+        if odd is not None:
+            raise RecordError(f"{where}: expected a value of {odd!r} that can be read, but {row[odd]}; mend or remove it")
         rows[where] = row
     return rows
 

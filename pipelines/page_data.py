@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_STATEMENTS = 10_000
 MOST_HOLDERS = 2_000
+_SINCE = "*since"  # a column beside the coverage's, among which are analysts' own
 _MOST_OUTLETS = 30  # named below a statement; its reach counts them all
 
 
@@ -106,7 +107,7 @@ class _Rows:
         self._gold = gold
         self._frame = report.coverage.frame
         if report.comparison is not None and report.comparison.marks is not None:
-            self._frame = self._frame.assign(marks=report.comparison.marks)
+            self._frame = self._frame.assign(**{_SINCE: report.comparison.marks})
         self._shares = [f"stance_{i}" for i in codebook.stance_ids]
         self._stances = {name: i for i, name in enumerate(codebook.stance_ids)}
         self._concerns = {name: i for i, name in enumerate(codebook.concern_ids)}
@@ -204,7 +205,7 @@ class _Rows:
             some["o"] = first
         else:
             some |= {"n": int(record["copies"])} if record["copies"] > 1 else {}
-            some |= {"e": int(record["marks"])} if record.get("marks") else {}
+            some |= {"e": int(record[_SINCE])} if record.get(_SINCE) else {}
             if record["reach"] > 1:
                 some |= {"r": int(record["reach"]), "u": list(record["outlets"])[:_MOST_OUTLETS]}
         if self.contexts:

@@ -27,6 +27,13 @@ def test_json_lines_and_parquet_give_the_same_texts(tmp_path: Path) -> None:
         assert read_columns(tmp_path / name, known=["text"]) == EXPECTED
 
 
+def test_a_value_that_cannot_be_read_is_told_and_not_taken_for_none(tmp_path: Path) -> None:
+    days = pa.array([0, 10**7], pa.date32())  # the second lies beyond the year 9999
+    pq.write_table(pa.table({"id": ["a", "b"], "day": days}), tmp_path / "a.parquet")
+    with pytest.raises(RecordError, match=r"row 2: expected a value of 'day' that can be read, but .*; mend"):
+        read_columns(tmp_path / "a.parquet", known=[])
+
+
 def test_csv_is_joined_by_the_first_key_that_it_has_and_known_columns_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "\ufeffurl,document_id,text,region\nhttps://a.test,d1,x,North\nhttps://b.test,,y,South\n"
