@@ -185,6 +185,7 @@ def test_without_a_listener_the_first_broken_record_is_raised(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.slow
 def test_an_archive_cut_at_any_byte_of_its_last_record_gives_the_others_and_says_so(tmp_path: Path, packed: bool) -> None:
     archive = news(packed=packed)
     data = archive.out.getvalue()

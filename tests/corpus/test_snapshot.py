@@ -465,6 +465,7 @@ def three_records(shelf: Shelf) -> tuple[bytes, list[Snapshot]]:
     return shelf.files()[0].read_bytes(), snapshots
 
 
+@pytest.mark.slow
 def test_a_file_cut_at_any_byte_of_its_last_record_keeps_the_others_and_is_mended(shelf: Shelf, tmp_path: Path) -> None:
     data, snapshots = three_records(shelf)
     path = tmp_path / snapshots[0].file
@@ -483,6 +484,7 @@ def test_a_file_cut_at_any_byte_of_its_last_record_keeps_the_others_and_is_mende
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
 @given(where=st.floats(0, 1), tail=st.sampled_from([b"", bytes(700), b"\x1f\x8b\x08\0\0", b"\x1f\x8b\x08" * 40]))
+@pytest.mark.slow
 def test_a_file_cut_anywhere_is_scanned_to_its_last_whole_record_and_mended(
     tmp_path_factory: pytest.TempPathFactory, where: float, tail: bytes
 ) -> None:

@@ -36,6 +36,7 @@ def _random(n: int, seed: int, stances: int = 4, concerns: int = 3) -> Decisions
 
 
 @given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+@pytest.mark.slow
 def test_every_f1_precision_recall_and_accuracy_equals_scikit_learns(n: int, seed: int) -> None:
     d = _random(n, seed)
     found = Counter(4, 3, (0, 1), (0, 2)).metrics(Counter(4, 3, (0, 1), (0, 2)).counts(d).sum(0))

@@ -18,6 +18,8 @@ from models.plain_tokenizer import PlainTokenizer
 from models.runtime import GraphRunner, available_threads, same_length_batches
 from models.scores import Scores
 
+pytestmark = pytest.mark.slow  # exports the network
+
 
 def assert_same_bits(a: Scores, b: Scores) -> None:
     for name in ("stance", "concerns", "holder_type", "holder"):

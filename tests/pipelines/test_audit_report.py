@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWERED, DECIDED, LATER = ("2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00", "2026-03-04T00:00:00+00:00")
 
+pytestmark = pytest.mark.slow  # measures twice
+
 
 def note(settled: SettledCampaign) -> None:
     with settled.open() as ledger:
@@ -39,7 +41,6 @@ def adjudicate(settled: SettledCampaign, statement: str, **changes: Any) -> None
         ledger.put_cases([msgspec.structs.replace(case, decision=decision, cause="slip", closed=DECIDED)])
 
 
-@pytest.mark.slow
 def test_the_shares_are_those_counted_by_hand(audit: Audit, settled: SettledCampaign, tiny_encoder: str) -> None:
     rechecks = audit.plan(n=5, controls=5)
     gold = settled.gold()
@@ -138,7 +139,6 @@ def test_an_audit_that_is_not_there_is_named(settled: SettledCampaign, audit: Au
         report_audit(settled.workspace, settled.codebook, Recipe(), audit="deadbeef")
 
 
-@pytest.mark.slow
 def test_mending_planted_errors_is_seen_in_the_development_figures_before_and_after_accepting(
     audit: Audit, settled: SettledCampaign, tiny_encoder: str, invented: Codebook
 ) -> None:
@@ -162,7 +162,6 @@ def test_mending_planted_errors_is_seen_in_the_development_figures_before_and_af
     assert after.effect == found.effect, "it is about gold as it was when the audit was sent"
 
 
-@pytest.mark.slow
 def test_the_command_prints_the_report_writes_it_and_accepts_only_when_told(
     audit: Audit, settled: SettledCampaign, tiny_encoder: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from forking import HashJudge
 
 Draw = Callable[[random.Random], Any]
+
+pytestmark = pytest.mark.slow  # labels thousands of rows
+
 OK = None
 HALF = "half of a surrogate pair, which is no character"
 
@@ -61,7 +64,7 @@ KINDS: dict[str, tuple[Draw, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("rows_per_file", [700, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows_per_file", [700, 5_000])
 def test_each_of_ten_thousand_rows_comes_out_as_its_kind_must(tmp_path: Path, rows_per_file: int) -> None:
     draw = random.Random(rows_per_file)  # noqa: S311 - rows, no secrets
     weights = [0.2 if kind == "a million characters" else 1 for kind in KINDS]

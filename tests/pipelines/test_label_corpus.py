@@ -24,6 +24,8 @@ from pipelines.items import Item, Tally, read_items
 from pipelines.label_corpus import CorpusFeed, bundle_model_id, corpus_run, newest_bundle
 from pipelines.workspace import init_workspace
 
+pytestmark = pytest.mark.slow  # collects and labels
+
 MODEL = "river-1"
 TEXT = """Ministers meet in Upperton
 

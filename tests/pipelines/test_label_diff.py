@@ -20,6 +20,8 @@ from pipelines.label import LabelOptions, label
 from pipelines.label_diff import ABSTAINED, LabelDiff, diff_labels, diff_lines
 from pipelines.manifest import read_manifest, verify_outputs
 
+pytestmark = pytest.mark.slow  # writes thousands of labels
+
 CREATED = "2026-11-22T12:00:00Z"
 
 
@@ -257,7 +259,6 @@ def test_turned_round_it_is_the_same_comparison(
         assert set(row["concerns_removed"]) == one[i][1] - two[i][1]
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(invented: Codebook, tmp_path: Path) -> None:
     def peak(n: int) -> int:
         long = "word " * 40

@@ -28,6 +28,8 @@ from pipelines.labelled import read_workspace
 if TYPE_CHECKING:
     from tests.pipelines.conftest import Audit, Run, SettledCampaign
 
+pytestmark = pytest.mark.slow  # trains on folds
+
 SENT = "2026-03-01T00:00:00+00:00"
 ANSWERED = "2026-03-02T00:00:00+00:00"
 LATER = "2026-03-03T00:00:00+00:00"

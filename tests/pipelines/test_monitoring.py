@@ -22,6 +22,8 @@ from pipelines.monitoring import Comparison, compare, withdraw, withdrawn_cells
 from pipelines.share_changes import share_changes
 from pipelines.shares import estimate_shares
 
+pytestmark = pytest.mark.slow  # shuffles and resamples
+
 WORDS = [f"word{i}" for i in range(200)]
 EACH = 4
 

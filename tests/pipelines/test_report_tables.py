@@ -17,6 +17,8 @@ from pipelines.shares import DIFFERENCE_COLUMNS, SHARE_COLUMNS, Shares, estimate
 from pipelines.table_columns import COMPARED
 from pipelines.table_schema import table_schemas
 
+pytestmark = pytest.mark.slow  # estimates shares
+
 LONG = "We shall never accept a road through the meadows, said the chair of the club on Monday."
 _DTYPES = {
     ("text", True): "object", ("text", False): "object", ("list", True): "object", ("list", False): "object",

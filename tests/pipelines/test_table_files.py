@@ -26,6 +26,8 @@ from pipelines.table_files import DATABASE, WORKBOOK, to_arrow, write_csv, write
 from pipelines.table_schema import table_schemas
 from pipelines.workbook import MOST_CHARACTERS, write_workbook
 
+pytestmark = pytest.mark.slow  # writes workbooks and databases
+
 SMALL = TableSchema(
     "small",
     "a thing",
