@@ -294,6 +294,18 @@ def test_without_any_share_a_comparison_says_why_once(write_labels: WriteLabels)
     assert page.text.count("no audit sample") == 1
 
 
+def test_a_column_of_the_users_is_shown_whatever_it_is_called(write_labels: WriteLabels, tmp_path: Path) -> None:
+    table = tmp_path / "columns.csv"
+    table.write_text("id,marks\nstatement-0,top\nstatement-2,poor\n", encoding="utf-8")
+    comparison = Comparison(
+        pd.DataFrame(columns=["given", "difference", "old_share", "new_share", "reason"]), pd.DataFrame(),
+        {"statements": {"gone": 0, "old": 5}}, (), (), marks=pd.Series([NEW, 0, 0, 0, 0, 0, 0, 0, 0]),
+    )  # fmt: skip
+    data = page_of(write_labels(ROWS), columns=table, comparison=comparison).data
+    assert (data["columns"], sorted(data["values"][0])) == (["marks"], ["poor", "top"])
+    assert [row[-1].get("e") for row in data["statements"] if isinstance(row[-1], dict) and "e" in row[-1]] == [NEW]
+
+
 def test_the_methods_are_written_from_the_manifest(write_labels: WriteLabels) -> None:
     labels = write_labels(
         ROWS, created="2026-11-20T10:00:00Z", treaty_stance="0.1.0", options={"precision": "int8"},
