@@ -149,12 +149,37 @@ class Coder:
             self.page.keyboard.press(_spelled(self._keys[control, answer]))
             self.page.wait_for_selector(f'.{control} input[name="{self._names[control, answer]}"]:checked', state="attached")
 
-    def type(self, control: str, words: str) -> None:
-        """Go to a text field by its key and Tab, type, and leave it by Enter."""
+    def jump(self, control: str) -> None:
+        """Press the key of a text field, which leads to the place before it."""
         self.page.keyboard.press(_spelled(self._keys[control, control]))
+        self.page.wait_for_function("document.activeElement.closest('.jump')")
+
+    def enter(self, control: str) -> None:
+        """Go into an empty text field by its key and Tab."""
+        self.jump(control)
         self.page.keyboard.press("Tab")
-        assert self.page.evaluate("document.activeElement.name") == control
+        self.page.wait_for_function("name => document.activeElement.name === name", arg=control)
+
+    def type(self, control: str, words: str) -> None:
+        """Go into an empty text field, type, and leave it by Enter."""
+        self.enter(control)
         self.page.keyboard.type(words)
+        self.leave()
+
+    def correct(self, control: str, words: str) -> None:
+        """Go to the words that were typed, open them by Space, and type others over them."""
+        self.jump(control)
+        self.page.keyboard.press("Tab")
+        self.page.keyboard.press("Space")
+        self.page.wait_for_function("document.activeElement.matches('input, textarea')")
+        # Label Studio puts the cursor behind the words in a timer of its own, which would undo a selection made before it.
+        self.page.evaluate("() => new Promise(done => setTimeout(done, 100))")
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(words)
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave a text field by Enter."""
         self.page.keyboard.press("Enter")
         self.page.wait_for_function("document.activeElement === document.body")
 

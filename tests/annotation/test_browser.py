@@ -121,13 +121,8 @@ def test_a_typed_holder_can_be_corrected_and_a_field_left_without_the_mouse(
     coder = coding.Coder(page, label_studio.url, codebook)
     coder.open_stream(number)
     coder.type("holder_words", "Mikrosoft")
-    page.keyboard.press("n")
-    for key in ("Tab", "Space", "Control+a"):
-        page.keyboard.press(key)
-    page.keyboard.type("Microsoft")
-    page.keyboard.press("Enter")
-    page.keyboard.press("m")
-    page.keyboard.press("Tab")
+    coder.correct("holder_words", "Microsoft")
+    coder.enter("comment")
     page.keyboard.press("Tab")  # nothing to say after all
     coder.press("stance", "against")
     coder.submit()
@@ -146,8 +141,7 @@ def test_words_left_in_a_field_are_kept_when_the_answer_is_submitted(
     coder = coding.Coder(page, label_studio.url, codebook)
     coder.open_stream(number)
     coder.press("stance", "against")
-    page.keyboard.press("n")
-    page.keyboard.press("Tab")
+    coder.enter("holder_words")
     page.keyboard.type("Microsoft")
     for _ in range(2):
         page.keyboard.press("Shift+Tab")
