@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 
 from corpus.errors import RecordError, UsageError
 from corpus.identity import file_sha256
-from models.pairs import Pair, PairSet, read_objects
+from models.pairs import Pair, PairSet, read_objects, shares
 
 STANCES = ("against", "favor", "none")
 VALUES = (
@@ -92,7 +92,8 @@ class Task:
         Raises:
             RecordError: on a label that the set does not have.
         """
-        unknown = {label for i in items for label in i.pair.labels} - set(self.labels)
+        named = {label for i in items for label in (*i.pair.labels, *(name for name, _ in i.pair.shares))}
+        unknown = named - set(self.labels)
         if unknown:
             raise RecordError(f"{self.folder}: label {min(unknown)!r} is none of {', '.join(self.labels)}; restore the set")
         if self.multiple:
@@ -177,6 +178,15 @@ def _plain(row: Mapping[str, Any], group: str = "", target: str | None = None) -
     return Item(Pair(row["text"], row["target"] if target is None else target, labels), group)
 
 
+def _gwsd(row: Mapping[str, Any]) -> Item:
+    """The authors' probabilities are learned from, where a row has them; the most probable label is what is scored."""
+    item = _plain(row)
+    said = shares(row["probs"]) if "probs" in row else ()
+    if isinstance(said, str):
+        raise RecordError(f"gwsd, {row.get('id')}: {said}; restore the set")
+    return replace(item, pair=replace(item.pair, shares=said))
+
+
 TASKS = {
     "tweeteval": Task(
         "tweeteval_stance",
@@ -197,7 +207,7 @@ TASKS = {
         epochs=2,
         characters=False,
     ),
-    "gwsd": Task("gwsd", _plain, gwsd_figures, "accuracy", "text; target", epochs=6),
+    "gwsd": Task("gwsd", _gwsd, gwsd_figures, "accuracy", "text; target", epochs=6),
     "valueeval": Task(
         "valueeval23",
         lambda row: _plain(row, target=f"{row['stance']}: {row['target']}"),

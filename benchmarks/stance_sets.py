@@ -2,12 +2,14 @@
 
     python benchmarks/stance_sets.py FOLDER
     python benchmarks/stance_sets.py FOLDER --sets gwsd --encoder ./all-mpnet-base-v2 --rates 3e-5 1e-4
+    python benchmarks/stance_sets.py FOLDER --sets tweeteval --warm-start FOLDER/pstance/train.jsonl
     python benchmarks/stance_sets.py FOLDER --floor
     python benchmarks/stance_sets.py FOLDER --limit 300 --epochs 1 --seeds 0
 
 FOLDER holds the sets as JSON Lines (docs/warm-start.md says where they come from and in which form). Learning rate, pooling
-and epoch are chosen on development rows alone. Each set adds one row to ``results/stance_sets.jsonl``; a trial with
-``--limit`` adds none. A GPU is used where there is one. No text of these sets is kept anywhere.
+and epoch are chosen on development rows alone. With ``--warm-start`` the encoder learns from outside stance data first, as
+``train`` has it. Each set adds one row to ``results/stance_sets.jsonl``; a trial with ``--limit`` adds none. A GPU is used
+where there is one. No text of these sets is kept anywhere.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ from corpus.errors import TreatyStanceError
 from corpus.files import read_json
 from models.calibration import choose_thresholds
 from models.network import PACKAGED, load_encoder
-from models.warm_start import POOLINGS, PairNetwork, PairRecipe, fit_pairs, score_pairs
+from models.pairs import PairSet, read_pairs
+from models.warm_start import POOLINGS, PairNetwork, PairRecipe, WarmStart, fit_pairs, score_pairs
 from pipelines.terminal import set_threads
 
 RESULTS = Path(__file__).parent / "results" / "stance_sets.jsonl"
@@ -74,12 +77,30 @@ class Fit:
     epoch: int
 
 
-def fit(task: Task, train: Sequence[Item], dev: Sequence[Item], recipe: PairRecipe, encoder: str, device: str) -> Fit:
+@dataclass(frozen=True)
+class Start:
+    """What training begins from: an encoder, warm-started or not, on a device."""
+
+    encoder: str
+    device: str
+    outside: tuple[PairSet, ...] = ()
+    warm: WarmStart | None = None
+
+    def load(self) -> tuple[torch.nn.Module, Any]:
+        """Return the encoder and its tokenizer."""
+        body, tokenizer = load_encoder(self.encoder)
+        body.to(self.device)
+        if self.warm is not None:
+            self.warm(body, tokenizer)
+        return body, tokenizer
+
+
+def fit(task: Task, train: Sequence[Item], dev: Sequence[Item], recipe: PairRecipe, start: Start) -> Fit:
     """Train on ``train``; keep the epoch with the best headline figure on ``dev``."""
     torch.manual_seed(recipe.seed)
-    body, tokenizer = load_encoder(encoder)
+    body, tokenizer = start.load()
     pairs = pair_set(task, train)
-    network = PairNetwork(body, [pairs], pooling=recipe.pooling, dropout=recipe.dropout).to(device)
+    network = PairNetwork(body, [pairs], pooling=recipe.pooling, dropout=recipe.dropout).to(start.device)
     best: list[tuple[float, int, Any, dict[str, Any]]] = []
 
     def score(epoch: int) -> None:
@@ -171,13 +192,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the results: what was trained on what, how it was chosen, and what it scored. Figures lie in [0, 1].
 
     ``figures`` has each seed's value with mean and standard deviation (n - 1; null for one seed); it is empty and
-    ``encoder`` null where only the floor was measured.
+    ``encoder`` null where only the floor was measured. ``warm_start`` has the files of outside data, and
+    ``warm_start_recipe`` how the encoder learned from them. ``learned_from`` is ``labels`` or, where the training rows have
+    them, ``probabilities``. The oldest rows have none of the three: labels, and no outside data.
     """
 
     set: str
     encoder: str | None
     seeds: tuple[int, ...]
     recipe: PairRecipe | None
+    warm_start: tuple[dict[str, object], ...] = ()
+    warm_start_recipe: PairRecipe | None = None
+    learned_from: str = "labels"
     tried: list[dict[str, Any]]
     screened_on: int
     epochs: tuple[int, ...]
@@ -203,13 +229,12 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
+def run(name: str, folder: Path, arguments: argparse.Namespace, start: Start) -> Result:
     """Measure one set: the floor, and, unless it alone is wanted, the encoder with each seed."""
     task, started = TASKS[name], time.monotonic()
     parts = read_parts(task, folder, limit=arguments.limit)
     print(f"{name}: {len(parts.train)} train, {len(parts.dev)} dev, {len(parts.test)} test rows", flush=True)
     floor, chosen = linear_floor(task, parts)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     epochs: list[int] = []
     dev: list[float] = []
     tried: list[dict[str, Any]] = []
@@ -222,7 +247,7 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
         first: Fit | None = None
         for rate, pooling in choices:
             recipe = msgspec.structs.replace(base, learning_rate=rate, pooling=pooling)
-            trial = fit(task, screen, parts.dev, recipe, arguments.encoder, device)
+            trial = fit(task, screen, parts.dev, recipe, start)
             tried.append({"learning_rate": rate, "pooling": pooling, "dev": round(trial.dev, 5), "epoch": trial.epoch})
             first = trial if first is None or trial.dev > first.dev else first
         assert first is not None  # noqa: S101  # argparse asks for at least one of each
@@ -230,7 +255,7 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
         for seed in arguments.seeds:
             recipe = msgspec.structs.replace(best, seed=seed)
             whole = recipe == best and len(screen) == len(parts.train)  # that one has been trained already
-            one = first if whole else fit(task, parts.train, parts.dev, recipe, arguments.encoder, device)
+            one = first if whole else fit(task, parts.train, parts.dev, recipe, start)
             scores = probabilities(task, one.network, one.tokenizer, parts.test, recipe)
             measured.append(task.figures(parts.test, one.rule(scores)))
             epochs.append(one.epoch)
@@ -240,6 +265,9 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
         encoder=None if arguments.floor else Path(arguments.encoder).name,
         seeds=tuple(arguments.seeds) if measured else (),
         recipe=best,
+        warm_start=tuple(s.facts() for s in start.outside) if measured else (),
+        warm_start_recipe=warm_recipe(arguments) if start.outside and measured else None,
+        learned_from="probabilities" if any(i.pair.shares for i in parts.train) and measured else "labels",
         tried=tried,
         screened_on=len(screen) if measured else 0,
         epochs=tuple(epochs),
@@ -251,10 +279,15 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> Result:
         reads=task.reads,
         rows={"train": len(parts.train), "dev": len(parts.dev), "test": len(parts.test)},
         files=parts.files,
-        device=torch.cuda.get_device_name() if device == "cuda" and measured else "cpu",
+        device=torch.cuda.get_device_name() if start.device == "cuda" and measured else "cpu",
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def warm_recipe(arguments: argparse.Namespace) -> PairRecipe:
+    """Return how is learned from outside data."""
+    return PairRecipe(epochs=arguments.warm_epochs, pooling=arguments.poolings[0])
 
 
 def table(result: Result, published: Sequence[Mapping[str, Any]]) -> str:
@@ -285,6 +318,8 @@ def main() -> int:
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-4, 3e-4], help="learning rates to choose from")
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=list(POOLINGS), help="to choose from")
     parser.add_argument("--screen", type=int, default=2000, help="training rows on which rate and pooling are chosen")
+    parser.add_argument("--warm-start", type=Path, action="append", default=[], help="outside stance data to learn first")
+    parser.add_argument("--warm-epochs", type=int, default=PairRecipe().epochs, help="on the outside data")
     parser.add_argument("--limit", type=int, help="rows of each part, for trying; no result is kept")
     parser.add_argument("--floor", action="store_true", help="the linear floor alone")
     parser.add_argument("--threads", type=int, help="default: all cores")
@@ -293,8 +328,11 @@ def main() -> int:
     set_threads(arguments.threads)
     published = read_json(PUBLISHED)
     try:
+        outside = tuple(read_pairs(path) for path in arguments.warm_start)
+        warm = WarmStart(outside, warm_recipe(arguments)) if outside else None
+        start = Start(arguments.encoder, "cuda" if torch.cuda.is_available() else "cpu", outside, warm)
         for name in arguments.sets:
-            result = run(name, arguments.folder, arguments)
+            result = run(name, arguments.folder, arguments, start)
             if arguments.limit is None:
                 arguments.output.parent.mkdir(parents=True, exist_ok=True)
                 with arguments.output.open("ab") as stream:

@@ -17,16 +17,22 @@ from corpus.files import unpacked
 from corpus.identity import normalise
 
 _MOST_LABELS = 100  # more different words than that are no labels but a column of something else
+_ROUNDED = (0.98, 1.02)  # where a sum of probabilities lies that were one before somebody rounded them
 _WANTED = "expected an object with text, target and label"
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A text, what it is judged towards, and its label; any number of labels where the set has several a text."""
+    """A text, what it is judged towards, and its label; any number of labels where the set has several a text.
+
+    ``shares`` says how likely each label is, where annotators differed: numbers above zero that sum to one. It is what is
+    learned from; the label is what counts in a score.
+    """
 
     text: str
     target: str
     labels: tuple[str, ...]
+    shares: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class PairSet:
             "sha256": self.sha256,
             "labels": list(self.labels),
             "pairs": len(self.pairs),
+            "with_probabilities": sum(bool(p.shares) for p in self.pairs),
             "refused": dict(self.refused),
             "left_out": self.left_out,
         }
@@ -61,8 +68,9 @@ class PairSet:
 def read_pairs(path: Path, *, labels: Sequence[str] | None = None, parts: Collection[str] = ("train",)) -> PairSet:
     """Read a file of outside stance data: JSON Lines, plain, gzip or zstd, told apart by content.
 
-    Each line has ``text``, ``target`` and ``label`` (a word, or in all lines a list of words); ``split`` is optional and
-    further fields are passed over. A row whose text, target or label is missing or unusable is counted and left out.
+    Each line has ``text``, ``target`` and ``label`` (a word, or in all lines a list of words); ``probabilities`` and
+    ``split`` are optional and further fields are passed over. A row with a field that is missing or unusable is counted and
+    left out.
 
     Args:
         path: The file.
@@ -98,7 +106,7 @@ def read_pairs(path: Path, *, labels: Sequence[str] | None = None, parts: Collec
                 f"{'one word' if several else 'a list'}; expected the same form in all lines of a file"
             )
         multiple = several
-        for label in found.labels:
+        for label in (*found.labels, *(name for name, _ in found.shares)):
             if known is not None and label not in known:
                 raise RecordError(
                     f"{path}, line {number}: label {label!r} is not known, expected one of {', '.join(labels or ())}; "
@@ -169,7 +177,31 @@ def _pair(row: Mapping[str, Any]) -> Pair | str:
     names = tuple(dict.fromkeys(normalise(x).strip() for x in listed))
     if not all(names):
         return "label is empty"
-    return Pair(words["text"], words["target"], names)
+    said = row.get("probabilities")
+    if said is None:
+        return Pair(words["text"], words["target"], names)
+    if isinstance(label, list):
+        return "probabilities stand beside a list of labels"
+    found = shares(said)
+    return found if isinstance(found, str) else Pair(words["text"], words["target"], names, found)
+
+
+def shares(said: object) -> tuple[tuple[str, float], ...] | str:
+    """Return labels with their probabilities, those above zero, or the reason why an object of them cannot be used.
+
+    Probabilities that were rounded may sum to 0.99 or 1.01; what is returned sums to one.
+    """
+    if not isinstance(said, dict) or not said:
+        return "probabilities are not an object of labels and numbers"
+    if not all(isinstance(p, int | float) and not isinstance(p, bool) and p >= 0 for p in said.values()):
+        return "a probability is not a number from 0 on"
+    total = sum(said.values())
+    if not _ROUNDED[0] <= total <= _ROUNDED[1]:
+        return "probabilities do not sum to one"
+    out: dict[str, float] = {}
+    for name, p in said.items():
+        out[normalise(name).strip()] = out.get(normalise(name).strip(), 0.0) + p / total
+    return tuple((name, p) for name, p in out.items() if p) if all(out) else "a probability has no label"
 
 
 def _check_enough(

@@ -294,17 +294,17 @@ class _SetLoss:
         place = dict(zip(pairs.labels, columns, strict=True))
         gold = np.zeros((len(pairs.pairs), len(network.several if pairs.multiple else network.names)), dtype=np.float32)
         for row, pair in enumerate(pairs.pairs):
-            gold[row, [place[label] for label in pair.labels]] = 1
+            for label, share in pair.shares or [(label, 1.0) for label in pair.labels]:
+                gold[row, place[label]] = share
         count, n = gold.sum(0), len(gold)
         self.multiple = pairs.multiple
         self.columns = torch.tensor(columns, device=device)
         if pairs.multiple:
             weight = np.clip((n - count) / np.maximum(count, 1), 1, 20) ** balance
-            self.gold = torch.from_numpy(gold).to(device)
         else:
             weight = (n / (len(columns) * np.maximum(count, 1))) ** balance
             weight *= n / (weight * count).sum()  # the mean weight of a pair is one
-            self.gold = torch.from_numpy(gold.argmax(1)).to(device)
+        self.gold = torch.from_numpy(gold).to(device)
         self.weight = torch.from_numpy(weight.astype(np.float32)).to(device)
 
     def __call__(self, logits: Tensor, batch: Sequence[int]) -> Tensor:
@@ -315,8 +315,7 @@ class _SetLoss:
             loss = functional.binary_cross_entropy_with_logits(chosen, wanted, pos_weight=weight, reduction="sum")
         else:
             known = torch.full_like(logits, _MASKED).index_fill(1, self.columns, 0.0)
-            each = functional.cross_entropy(logits + known, gold, reduction="none")
-            loss = (each * self.weight[gold]).sum()
+            loss = functional.cross_entropy(logits + known, gold, weight=self.weight, reduction="sum")
         return loss / len(batch)
 
 

@@ -117,6 +117,9 @@ def write_sets(folder: Path) -> Path:
         label = STANCES[i % 3]
         return {"id": i, "text": f"Upperton {words[label]} it {rng.random()}", "target": target, "label": label, **more}
 
+    def likely(i: int) -> dict[str, float]:
+        return {**dict.fromkeys(STANCES, 0.0), STANCES[i % 3]: 0.7501, STANCES[(i + 1) % 3]: 0.25}
+
     def put(path: str, rows: list[dict[str, object]]) -> None:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +132,7 @@ def write_sets(folder: Path) -> Path:
         shots = [row(i, "pact sign", shot=("zero-shot", "few-shot")[i % 2], target_raw="not to sign") for i in range(18)]
         put(f"vast/{part}.jsonl", [{k: v for k, v in r.items() if part != "dev" or k != "target_raw"} for r in shots])
     put("tweeteval_stance/taskB_trump_test.jsonl", [row(i, "Donald Trump", subset="trump") for i in range(6)])
-    put("gwsd/train.jsonl", [row(i, "warming", probs={}) for i in range(100)])
+    put("gwsd/train.jsonl", [row(i, "warming", probs=likely(i)) for i in range(100)])
     put("gwsd/test.jsonl", [row(i, "warming") for i in range(10)])
     values = public_sets.VALUES
     for part in ("train", "dev", "test"):
@@ -157,6 +160,20 @@ def test_gwsds_development_rows_are_a_stratified_share_of_its_training_rows(tmp_
     texts = [{i.pair.text for i in part} for part in (one.train, one.dev)]
     assert texts[0].isdisjoint(texts[1])
     assert sorted(np.bincount(task.gold(one.dev))) == [5, 5, 5]
+
+
+def test_gwsd_is_learned_from_probabilities_and_scored_by_the_most_probable_label(tmp_path: Path) -> None:
+    task = public_sets.TASKS["gwsd"]
+    parts = public_sets.read_parts(task, write_sets(tmp_path))
+    for item in parts.train:
+        label = STANCES.index(item.pair.labels[0])
+        assert dict(item.pair.shares) == pytest.approx({STANCES[label]: 0.75, STANCES[(label + 1) % 3]: 0.25}, abs=1e-4)
+    assert not any(item.pair.shares for item in parts.test)
+    one = {"text": "a", "target": "b", "label": "favor", "id": "x7"}
+    with pytest.raises(RecordError, match="gwsd, x7: probabilities do not sum to one; restore the set"):
+        task.item({**one, "probs": {"favor": 0.5}})
+    with pytest.raises(RecordError, match="label 'maybe' is none of against, favor, none"):
+        task.gold([task.item({**one, "probs": {"favor": 0.5, "maybe": 0.5}})])
 
 
 def test_the_unseen_target_is_in_the_test_rows_and_the_stance_in_the_values_target(tmp_path: Path) -> None:
@@ -216,10 +233,18 @@ def test_the_script_keeps_a_row_of_a_full_run_and_none_of_a_trial(tmp_path: Path
     trial = run("--sets", "gwsd", "--limit", "20", "--seeds", "0", "--poolings", "text")
     assert trial.returncode == 0, trial.stderr
     assert not output.exists()
+    outside = str(tmp_path / "sets" / "gwsd" / "train.jsonl")
+    warm = run("--sets", "gwsd", "--seeds", "0", "1", "--poolings", "text", "--warm-start", outside, "--warm-epochs", "1")
+    assert warm.returncode == 0, warm.stderr
+    row = json.loads(output.read_text(encoding="utf-8"))
+    output.unlink()
+    assert (row["learned_from"], row["warm_start_recipe"]["epochs"]) == ("probabilities", 1)
+    assert [(s["name"], s["pairs"]) for s in row["warm_start"]] == [("train.jsonl", 100)]
     full = run("--sets", "tweeteval", "valueeval", "--seeds", "0", "1")
     assert full.returncode == 0, full.stderr
     tweets, values = (json.loads(line) for line in output.read_text(encoding="utf-8").splitlines())
     assert (tweets["set"], values["set"], tweets["seeds"]) == ("tweeteval", "valueeval", [0, 1])
+    assert (tweets["learned_from"], tweets["warm_start"], tweets["warm_start_recipe"]) == ("labels", [], None)
     assert tweets["rows"] == {"train": 36, "dev": 36, "test": 42}
     assert {t["pooling"] for t in tweets["tried"]} == {"text", "both"}
     best = max(tweets["tried"], key=lambda t: t["dev"])

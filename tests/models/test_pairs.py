@@ -63,6 +63,14 @@ def test_pairs_are_read_in_order_whatever_the_file_is_packed_in(tmp_path: Path, 
         ({"label": 1}, "label is not a word"),
         ({"label": ["favor", 2]}, "label is not a word"),
         ({"label": "  "}, "label is empty"),
+        ({"probabilities": [0.5, 0.5]}, "probabilities are not an object of labels and numbers"),
+        ({"probabilities": {}}, "probabilities are not an object of labels and numbers"),
+        ({"probabilities": {"favor": "1"}}, "a probability is not a number from 0 on"),
+        ({"probabilities": {"favor": True}}, "a probability is not a number from 0 on"),
+        ({"probabilities": {"favor": 1.5, "against": -0.5}}, "a probability is not a number from 0 on"),
+        ({"probabilities": {"favor": 0.7, "against": 0.2}}, "probabilities do not sum to one"),
+        ({"probabilities": {"favor": 70, "against": 30}}, "probabilities do not sum to one"),
+        ({"probabilities": {"favor": 0.5, " ": 0.5}}, "a probability has no label"),
         ({"split": 4}, "split is not a word"),
         ({"split": ["train"]}, "split is not a word"),
     ],
@@ -75,6 +83,17 @@ def test_a_row_that_cannot_be_used_is_counted_under_its_reason(
     assert len(found.pairs) == 2
 
 
+def test_probabilities_stand_beside_the_label_and_are_made_to_sum_to_one(tmp_path: Path) -> None:
+    said = {"none": 0.495, " favor ": 0.495, "mixed": 0}
+    found = read_pairs(write(tmp_path, *GOOD, {**GOOD[0], "probabilities": said}))
+    assert [p.shares for p in found.pairs] == [(), (), (("none", 0.5), ("favor", 0.5))]
+    assert found.pairs[2].labels == ("favor",)
+    assert found.labels == ("against", "favor", "none"), "what only probabilities name is a label too"
+    assert found.facts()["with_probabilities"] == 1
+    with pytest.raises(RecordError, match="line 3: label 'none' is not known"):
+        read_pairs(tmp_path / "pairs.jsonl", labels=("favor", "against"))
+
+
 def test_rows_of_other_parts_are_left_out_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path, *GOOD, *({**GOOD[0], "split": s} for s in ("train", "test", "test", "dev", "", None)))
     found = read_pairs(path)
@@ -85,6 +104,7 @@ def test_rows_of_other_parts_are_left_out_and_counted(tmp_path: Path) -> None:
         "sha256": found.sha256,
         "labels": ["against", "favor"],
         "pairs": 5,
+        "with_probabilities": 0,
         "refused": {},
         "left_out": 3,
     }
@@ -96,6 +116,12 @@ def test_a_list_of_labels_in_every_line_makes_a_set_with_several_labels_a_text(t
     assert found.multiple
     assert [p.labels for p in found.pairs] == [("fish", "money"), ()]
     assert found.labels == ("fish", "money")
+
+
+def test_probabilities_are_for_texts_with_one_label(tmp_path: Path) -> None:
+    rows = [{**GOOD[0], "label": ["fish", "money"]}, {**GOOD[1], "label": ["fish"], "probabilities": {"fish": 1.0}}]
+    found = read_pairs(write(tmp_path, *rows))
+    assert dict(found.refused) == {"probabilities stand beside a list of labels": 1}
 
 
 def test_known_labels_keep_the_callers_order_and_an_unknown_one_is_named_with_file_and_line(tmp_path: Path) -> None:

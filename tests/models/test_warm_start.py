@@ -136,6 +136,21 @@ def test_rare_labels_weigh_more_and_the_mean_weight_of_a_pair_is_one(tiny_encode
     assert loss(logits, [0, 1, 2, 3]).item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_probabilities_are_learned_from_in_the_place_of_the_label(tiny_encoder: str) -> None:
+    encoder, _ = load_encoder(tiny_encoder)
+    sure = [Pair("t", "x", (label,)) for label in "aab"]
+    pairs = made(("a", "b"), [Pair("t", "x", ("a",), (("a", 0.5), ("b", 0.5))), *sure])
+    network = PairNetwork(encoder, [pairs], pooling="text", dropout=0.0)
+    # 2.5 cases of a and 1.5 of b, so (n / (k n_c))^b is 4/5 and 4/3; 2.5 * 4/5 + 1.5 * 4/3 is 4, nothing is left to scale.
+    loss = _SetLoss(pairs, network, balance=1.0)
+    assert torch.allclose(loss.weight, torch.tensor([4 / 5, 4 / 3]))
+    p = math.exp(0.5) / (math.exp(0.5) + math.exp(-0.5))
+    soft = -(0.5 * 4 / 5 * math.log(p) + 0.5 * 4 / 3 * math.log(1 - p))
+    logits = torch.tensor([[0.5, -0.5], [0.5, -0.5]])
+    assert loss(logits, [0, 3]).item() == pytest.approx((soft - 4 / 3 * math.log(1 - p)) / 2, abs=1e-6)
+    assert loss(logits[:1], [0]).item() == pytest.approx(soft, abs=1e-6)
+
+
 def test_several_labels_a_text_take_the_summed_cross_entropy_of_each(tiny_encoder: str) -> None:
     encoder, _ = load_encoder(tiny_encoder)
     pairs = made(("f", "m"), [Pair("t", "x", ("f",)), Pair("t", "x", ("f", "m")), Pair("t", "x", ())], multiple=True)
@@ -253,6 +268,7 @@ def test_a_bundle_tells_what_its_encoder_was_warm_started_on(
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "labels": ["no", "yes"],
             "pairs": 40,
+            "with_probabilities": 0,
             "refused": {"text is empty": 1},
             "left_out": 1,
         }
