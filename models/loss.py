@@ -22,7 +22,7 @@ class Batch:
     """Targets of b passages as tensors.
 
     Stance (b,) label indices or (b, stances) shares that sum to one; concerns (b, c) shares; holder type (b,) indices;
-    span (b, 2) token positions.
+    span (b, 2) token positions. Holder types and positions that are IGNORE cost nothing.
     """
 
     stance: Tensor
@@ -58,9 +58,8 @@ class JointLoss:
         loss = loss + self.weights.concerns * concerns
         if self.weights.holder:
             kind = functional.cross_entropy(logits.holder_type, gold.holder_type, reduction="sum", ignore_index=IGNORE)
-            span = functional.cross_entropy(
-                logits.span.transpose(1, 2).reshape(2 * n, -1), gold.span.reshape(2 * n), reduction="sum"
-            )
+            ends = logits.span.transpose(1, 2).reshape(2 * n, -1)
+            span = functional.cross_entropy(ends, gold.span.reshape(2 * n), reduction="sum", ignore_index=IGNORE)
             loss = loss + self.weights.holder * (kind + span / 2)
         return loss / n
 

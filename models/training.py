@@ -32,7 +32,7 @@ from models.checkpoint import (
     shuffle_state,
     unpack,
 )
-from models.dataset import Example, Targets, soft_targets, targets, training_table
+from models.dataset import IGNORE, Example, Targets, soft_targets, targets, training_table
 from models.device import CPU, own_randomness, products
 from models.encoding import Encoded, collate, encode
 from models.inference import Scores, run_network
@@ -70,10 +70,17 @@ class Listener:
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher's calibrated probabilities of the training examples: ``stance`` (n, stances), ``concerns`` (n, concerns)."""
+    """A teacher's calibrated probabilities of the training examples: ``stance`` (n, stances), ``concerns`` (n, concerns).
+
+    ``share`` (n,) is their part in each example's target; None: ``recipe.distil`` in all of them. ``named`` (n,) says of
+    which examples it is known where the holder stands, or that nobody is named; None: of all. The others teach the span
+    head nothing.
+    """
 
     stance: Floats
     concerns: Floats
+    share: Floats | None = None
+    named: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ class _Run:
         self.columns = {name: np.array(table[name][:]) for name in ("holder_type", "span")}
         soft = soft_targets(parts[0], codebook, recipe.soft_labels)
         self.columns["stance"], self.columns["concerns"] = _taught(soft, extras.taught, recipe.distil)
+        if extras.taught is not None and extras.taught.named is not None:
+            self.columns["span"][~extras.taught.named] = IGNORE
         learned, self.y = targets(parts[0], codebook), targets(parts[1], codebook)
         sizes = (len(codebook.stances), len(codebook.concerns), len(codebook.holder_types))
         self.loss_of = JointLoss(learned, sizes[:2], recipe.weights, extras.device)
@@ -319,7 +328,8 @@ def _taught(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if taught is None:
         return soft
-    mixed = [(1 - share) * a + share * b for a, b in ((soft[0], taught.stance), (soft[1], taught.concerns))]
+    part = share if taught.share is None else taught.share[:, None]
+    mixed = [(1 - part) * a + part * b for a, b in ((soft[0], taught.stance), (soft[1], taught.concerns))]
     return mixed[0].astype(np.float32), mixed[1].astype(np.float32)
 
 

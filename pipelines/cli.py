@@ -29,6 +29,8 @@ _SPLIT_HELP = "Parts at random, or test on the latest publications; documents th
 _WORKSPACE_HELP = "A workspace whose gold it is; default: the one you are in, if any."
 _WARM_HELP = "Outside stance data (JSON Lines with text, target, label) to fine-tune the encoder on first."
 
+_UNLABELLED_HELP = "Statements without labels (a table as `label` reads it) to learn as the teacher sees them."
+
 
 def _training_options(command: F) -> F:
     options = (
@@ -101,6 +103,7 @@ def demo(output: Path, extra: tuple[Path, ...], quiet: bool, **training: Any) ->
 @click.option("--recipe", "method", type=click.Choice(_METHODS), default=_METHODS[0], show_default=True, help=_RECIPE_HELP)
 @click.option("--warm-start", type=FOLDER, multiple=True, help=_WARM_HELP)
 @click.option("--teacher", type=FOLDER, multiple=True, help="A bundle whose probabilities to learn from as well.")
+@click.option("--unlabelled", type=FOLDER, multiple=True, help=_UNLABELLED_HELP)
 @click.option("--device", type=click.Choice(_DEVICES), default=_DEVICES[0], show_default=True, help=_DEVICE_HELP)
 @_training_options
 @quiet_option
@@ -114,6 +117,7 @@ def train(
     method: str,
     warm_start: tuple[Path, ...],
     teacher: tuple[Path, ...],
+    unlabelled: tuple[Path, ...],
     device: str,
     quiet: bool,
     **training: Any,
@@ -145,6 +149,7 @@ def train(
         method=method,
         warm_start=warm_start,
         teachers=teacher,
+        unlabelled=unlabelled,
         device=device,
     )
     with TrainingBar(quiet) as listener:

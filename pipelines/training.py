@@ -34,7 +34,8 @@ class TrainJob:
     With a ``workspace`` it is that workspace's gold, under its own codebook where none is named; ``corpus`` is then None.
     ``method`` is ``fine-tune``, ``frozen`` or ``auto`` (:func:`pipelines.selection.select`). ``warm_start`` names files of
     outside stance data on which the encoder is fine-tuned first (:mod:`models.pairs`), ``teachers`` bundles whose
-    probabilities are mixed into the targets (:mod:`pipelines.teacher`). ``device`` is ``cpu`` or ``cuda``, for fine-tuning.
+    probabilities are mixed into the targets (:mod:`pipelines.teacher`), ``unlabelled`` tables of statements that are learned
+    as the teachers see them. ``device`` is ``cpu`` or ``cuda``, for fine-tuning.
     """
 
     output: Path
@@ -45,6 +46,7 @@ class TrainJob:
     method: str = "fine-tune"
     warm_start: tuple[Path, ...] = ()
     teachers: tuple[Path, ...] = ()
+    unlabelled: tuple[Path, ...] = ()
     device: str = "cpu"
     workspace: Project | None = None
 
@@ -97,6 +99,7 @@ def train(
     from models.warm_start import WarmStart, pair_recipe
     from pipelines.selection import FINE_TUNE, FROZEN, select
     from pipelines.teacher import ask_teachers
+    from pipelines.unlabelled import read_unlabelled
 
     check_target(job.output)
     check_device(job.device)
@@ -114,7 +117,14 @@ def train(
         cuts = f"development from {split.development_from}, test from {split.test_from}"
         say(f"split by time: {cuts}; {split.undated} undated statements to train on")
     training, development = (take(labelled.examples, split, part) for part in ("train", "development"))
-    lesson = ask_teachers(job.teachers, training, codebook, split) if job.teachers else None
+    others = read_unlabelled(job.unlabelled, [e.statement.text for e in known]) if job.unlabelled else None
+    if others:
+        say(str(others))
+    lesson = None
+    if job.teachers:
+        passages = others.passages if others else ()
+        lesson = ask_teachers(job.teachers, training, codebook, split, passages, share=recipe.distil)
+        training = (*training, *lesson.guessed)
     extras = Extras(
         warm=warm,
         taught=lesson.taught if lesson else None,
@@ -130,8 +140,8 @@ def train(
         used = "warm_start" if selected.selection.chosen != FROZEN else "warm_start_unused"
         facts[used] = [s.facts() for s in outside]
         facts["warm_start_recipe"] = msgspec.to_builtins(pair_recipe(recipe))
-    if lesson:
-        facts["teacher"] = {"model_ids": lesson.model_ids, "share": recipe.distil}
+    facts |= {"teacher": {"model_ids": lesson.model_ids, "share": recipe.distil}} if lesson else {}
+    facts |= {"unlabelled": others.facts()} if others else {}
     if job.device != CPU and selected.selection.chosen != FROZEN:
         facts["device"] = device_name(job.device)
     say("writing the bundle, with the graph for fast labelling")
@@ -155,6 +165,11 @@ def _outside(job: TrainJob, say: Callable[[str], object]) -> tuple[PairSet, ...]
         raise UsageError("a warm start changes the encoder, which the frozen recipe keeps as it is; leave one of them out")
     if job.teachers and job.method == FROZEN:
         raise UsageError("a teacher is for fine-tuning, the frozen recipe has none; leave one of them out")
+    if job.unlabelled and not job.teachers:
+        raise UsageError(
+            f"{job.unlabelled[0]}: unlabelled statements are learned as a teacher sees them, but no teacher was named; name "
+            "a bundle with --teacher, or leave them out"
+        )
     sets = []
     for path in job.warm_start:
         found = read_pairs(path)

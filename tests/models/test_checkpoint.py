@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,3 +111,22 @@ def test_a_teacher_is_mixed_into_the_targets(small: Small) -> None:
     scores = run_network(trained.network, encoded, pad=trained.tokenizer.pad_token_id)
     assert (scores.stance.argmax(1) == 1).all(), "with gold's share at zero the network says what the teacher says"
     assert (scores.concerns < 0).all()
+
+
+def test_a_teacher_may_count_in_some_targets_only_and_leave_holders_out(small: Small) -> None:
+    import numpy as np
+
+    training, development = parts(small)
+    n, s, c = len(training), len(small.codebook.stances), len(small.codebook.concerns)
+    recipe = msgspec.structs.replace(small.recipe, epochs=1, distil=1.0)
+    said = (np.eye(s)[np.full(n, 1)], np.zeros((n, c)))
+    plain = fine_tune(training, development, small.codebook, recipe)
+    unheard = fine_tune(training, development, small.codebook, recipe, extras=Extras(taught=Taught(*said, np.zeros(n))))
+    assert torch.equal(plain.network.stance.weight, unheard.network.stance.weight), "a share of zero is no teacher"
+    nobody = [
+        replace(e, gold=msgspec.structs.replace(e.gold, holder=None, holder_start=None, holder_end=None)) for e in training
+    ]
+    for known, same in ((False, True), (True, False)):
+        extras = Extras(taught=Taught(*said, np.zeros(n), np.full(n, known)))
+        one, other = (fine_tune(p, development, small.codebook, recipe, extras=extras) for p in (training, nobody))
+        assert torch.equal(one.network.span.weight, other.network.span.weight) == same

@@ -81,6 +81,16 @@ def test_an_unknown_holder_type_and_a_switched_off_head_give_no_gradient() -> No
     assert not z.concerns.grad.any()
 
 
+def test_a_holder_that_is_not_known_gives_no_gradient() -> None:
+    y = gold([0, 1], [[1.0], [0.0]], [0, 1])
+    z, known = logits(2), batch(y)
+    span = torch.tensor([[2, 3], [IGNORE, IGNORE]])
+    JointLoss(y, (2, 1), LossWeights())(z, Batch(known.stance, known.concerns, known.holder_type, span)).backward()
+    assert z.span.grad is not None
+    assert z.span.grad[0].any()
+    assert not z.span.grad[1].any()
+
+
 def test_shares_that_are_all_on_one_label_are_that_label() -> None:
     y = gold([0, 1, 1], [[1.0], [0.0], [0.0]], [0, 1, 2])
     z = logits(3)
