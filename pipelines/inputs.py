@@ -141,7 +141,10 @@ def read_rows(inputs: Sequence[str], *, stdin: BinaryIO | None = None, longest: 
     """
     for source in find_sources(inputs, stdin=stdin)[0]:
         if source.kind != "table":
-            raise UsageError(f"{source.name}: expected a table with one text a row, found {source.what}; segment it first")
+            raise UsageError(
+                f"{source.name}: expected a table with one text a row, found {source.what}; "
+                "`treaty-stance label` makes one of it"
+            )
         yield from read_table(source, longest=longest, ignored=set())
 
 

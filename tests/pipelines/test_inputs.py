@@ -307,12 +307,12 @@ def test_a_parquet_file_torn_in_the_middle_is_refused(tmp_path: Path) -> None:
         ("a.txt/absent.csv", "no such file or folder"),
         ("x" * 300, "expected a file that can be read, but File name too long"),
         ("crawl.warc.gz", "no such file or folder"),
-        ("one.warc", "found an archive; segment it first"),
+        ("one.warc", "found an archive; `treaty-stance label` makes one"),
         ("page.html.gz", "unpack it first"),
         ("empty-folder", "expected a folder with .txt, .html or .pdf documents, found 0 files of other kinds"),
         ("scan", "found a PDF document; give its name the suffix .pdf"),
         ("archive", "found a WARC archive; give its name the suffix .warc"),
-        ("a.txt", "found a document; segment it first"),
+        ("a.txt", "found a document; `treaty-stance label` makes one"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_as_wrong_usage(tmp_path: Path, name: str, words: str) -> None:
