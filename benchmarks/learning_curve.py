@@ -142,7 +142,6 @@ def main() -> None:
     if unknown:
         parser.error(f"no method {', '.join(unknown)}; there are {', '.join(METHODS)}")
     sizes = [None if size == "all" else int(size) for size in arguments.sizes]
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     if arguments.methods:
         _measure(arguments, sizes)
     rows = read_rows(arguments.output)
@@ -150,45 +149,75 @@ def main() -> None:
     draw(rows, arguments.chart)
 
 
+@dataclass(frozen=True)
+class Bench:
+    """What every method is measured on: the train and development parts of the reference corpus, and how they are drawn."""
+
+    examples: tuple[Example, ...]
+    codebook: Codebook
+    stances: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    split_hash: str
+    seeds: tuple[int, ...]
+    folds: int
+
+    @classmethod
+    def open(cls, seeds: Sequence[int], folds: int) -> Bench:
+        """Read the reference corpus; its test part stays shut."""
+        codebook = load_codebook()
+        everything = read_labelled(None, codebook).examples
+        split = make_split(everything, seed=0)
+        examples = (*take(everything, split, "train"), *take(everything, split, "development"))
+        stances, groups = targets(examples, codebook).stance, np.array(group_examples(examples))
+        return cls(examples, codebook, stances, groups, split.hashes["train"], tuple(seeds), folds)
+
+    def measure(self, method: str, labels: int | None, decide: Decide, recipe: dict[str, object]) -> Row:
+        """Train and decide on every fold of every seed with so many labels, None for all, and return the row."""
+        import torch
+
+        begun, used = time.perf_counter(), []
+        by_seed = []
+        for seed in self.seeds:
+            lots: list[tuple[NDArray[np.int64], Decisions]] = []
+            for turn in turns(self.stances, self.groups, folds=self.folds, seed=seed):
+                parts = (*parted(turn.order[:labels], self.stances, self.groups, seed), turn.held)
+                used.append(len(parts[0]) + len(parts[1]))
+                lots.append((turn.held, decide(Fold(*(tuple(self.examples[i] for i in part) for part in parts)), seed)))
+                print(f"{method}, {labels or 'all'} labels, seed {seed}: {len(lots)} of {self.folds} folds", flush=True)
+            by_seed.append(lots)
+        return Row(
+            method=method,
+            labels=labels,
+            used=float(np.mean(used)),
+            folds=self.folds,
+            seeds=self.seeds,
+            statements=len(self.examples),
+            split_hash=self.split_hash,
+            **summary(by_seed, self.groups, self.codebook),
+            recipe=recipe,
+            seconds=round((time.perf_counter() - begun) / len(used), 1),
+            threads=torch.get_num_threads(),
+        )
+
+
+def keep(row: Row, path: Path) -> None:
+    """Append a row to a file of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        stream.write(msgspec.json.encode(row) + b"\n")
+
+
 def _measure(arguments: argparse.Namespace, sizes: Sequence[int | None]) -> None:
     import torch
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    codebook = load_codebook()
-    everything = read_labelled(None, codebook).examples
-    split = make_split(everything, seed=0)
-    examples = (*take(everything, split, "train"), *take(everything, split, "development"))
-    stances, groups = targets(examples, codebook).stance, np.array(group_examples(examples))
+    bench = Bench.open(arguments.seeds, arguments.folds)
     for method in arguments.methods:
-        decide, recipe = _method(method, examples, codebook)
+        decide, recipe = _method(method, bench.examples, bench.codebook)
         for size in sizes:
-            begun, trainings, used = time.perf_counter(), 0, []
-            by_seed = []
-            for seed in arguments.seeds:
-                lots: list[tuple[NDArray[np.int64], Decisions]] = []
-                for turn in turns(stances, groups, folds=arguments.folds, seed=seed):
-                    parts = (*parted(turn.order[:size], stances, groups, seed), turn.held)
-                    used.append(len(parts[0]) + len(parts[1]))
-                    fold = Fold(*(tuple(examples[i] for i in part) for part in parts))
-                    lots.append((turn.held, decide(fold, seed)))
-                    trainings += 1
-                by_seed.append(lots)
-            row = Row(
-                method=method,
-                labels=size,
-                used=float(np.mean(used)),
-                folds=arguments.folds,
-                seeds=tuple(arguments.seeds),
-                statements=len(examples),
-                split_hash=split.hashes["train"],
-                **summary(by_seed, groups, codebook),
-                recipe=recipe,
-                seconds=round((time.perf_counter() - begun) / trainings, 1),
-                threads=torch.get_num_threads(),
-            )
-            with arguments.output.open("ab") as stream:
-                stream.write(msgspec.json.encode(row) + b"\n")
+            row = bench.measure(method, size, decide, recipe)
+            keep(row, arguments.output)
             print(table([row]).splitlines()[-1], flush=True)
 
 

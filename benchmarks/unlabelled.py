@@ -13,25 +13,21 @@ teacher names no holder, so neither of the two learns holders. The test part is 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from learning_curve import Row, parted, summary, turns
+from learning_curve import Bench, keep
 from numpy.typing import NDArray
 
-from annotation import load_codebook
 from annotation.codebook import Codebook
 from models.dataset import Example, targets
 from models.frozen import Features, Heads, blank_network, fit_heads, read_features
 from models.recipe import PACKAGED, LossWeights
-from models.splits import group_examples, make_split, take
 from models.training import Extras, Recipe, Taught, Trained, decisions, fine_tune
 from pipelines.experiment import Fold
-from pipelines.labelled import read_labelled
 from pipelines.selection import Decide, frozen_recipe, tuned_decider
 from pipelines.unlabelled import guessed
 
@@ -117,40 +113,13 @@ def main() -> None:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    codebook = load_codebook()
-    everything = read_labelled(None, codebook).examples
-    split = make_split(everything, seed=0)
-    examples = (*take(everything, split, "train"), *take(everything, split, "development"))
-    stances, groups = targets(examples, codebook).stance, np.array(group_examples(examples))
+    bench = Bench.open(arguments.seeds, arguments.folds)
     for labels in arguments.labels:
         for method in arguments.methods:
-            decide = _method(method, labels, examples, codebook, arguments.teacher)
-            begun, by_seed, used = time.perf_counter(), [], []
-            for seed in arguments.seeds:
-                lots = []
-                for turn in turns(stances, groups, folds=arguments.folds, seed=seed):
-                    parts = (*parted(turn.order[:labels], stances, groups, seed), turn.held)
-                    used.append(len(parts[0]) + len(parts[1]))
-                    fold = Fold(*(tuple(examples[i] for i in part) for part in parts))
-                    lots.append((turn.held, decide(fold, seed)))
-                    print(f"{method}, {labels} labels, seed {seed}: {len(lots)} of {arguments.folds} folds", flush=True)
-                by_seed.append(lots)
-            row = Row(
-                method=method,
-                labels=labels,
-                used=float(np.mean(used)),
-                folds=arguments.folds,
-                seeds=tuple(arguments.seeds),
-                statements=len(examples),
-                split_hash=split.hashes["train"],
-                **summary(by_seed, groups, codebook),
-                recipe={} if method == "alone" else {"teacher": Path(arguments.teacher).name},
-                seconds=round((time.perf_counter() - begun) / len(used), 1),
-                threads=torch.get_num_threads(),
-            )
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            with arguments.output.open("ab") as stream:
-                stream.write(msgspec.json.encode(row) + b"\n")
+            decide = _method(method, labels, bench.examples, bench.codebook, arguments.teacher)
+            recipe: dict[str, object] = {} if method == "alone" else {"teacher": Path(arguments.teacher).name}
+            row = bench.measure(method, labels, decide, recipe)
+            keep(row, arguments.output)
             shown = {name: round(found.value, 3) for name, found in row.figures.items()}
             print(f"{method}, {labels} labels, {row.recipe}: {shown}", flush=True)
 
