@@ -7,7 +7,8 @@ The draws are those of ``learning_curve.py``: of each fold's other statements th
 choose by. Here the rest count as unlabelled. ``teacher`` is the frozen recipe over the encoder that ``--teacher`` names, and
 learns from the n labels. ``pupil`` is the default encoder, fine-tuned on gold for the n and, for the unlabelled, on the
 teacher's calibrated probabilities (Hinton et al. 2015, all weight on them). ``alone`` is fine-tuned on the n only. A frozen
-teacher names no holder, so neither of the two learns holders. The test part is not read.
+teacher names no holder, so neither of the two learns holders. The test part is not read. With ``all`` nothing is left
+unlabelled: that is for the teacher alone.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def main() -> None:
     """Run what was asked for, append its rows, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", choices=METHODS)
-    parser.add_argument("--labels", type=int, nargs="+", default=[100, 200, 400])
+    parser.add_argument("--labels", nargs="+", default=["100", "200", "400"], help="numbers of labels, or all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--teacher", default=PACKAGED, help="encoder of the teacher: Hugging Face folder or name")
@@ -114,22 +115,23 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     bench = Bench.open(arguments.seeds, arguments.folds)
-    for labels in arguments.labels:
+    for labels in (None if n == "all" else int(n) for n in arguments.labels):
         for method in arguments.methods:
             decide = _method(method, labels, bench.examples, bench.codebook, arguments.teacher)
             recipe: dict[str, object] = {} if method == "alone" else {"teacher": Path(arguments.teacher).name}
             row = bench.measure(method, labels, decide, recipe)
             keep(row, arguments.output)
             shown = {name: round(found.value, 3) for name, found in row.figures.items()}
-            print(f"{method}, {labels} labels, {row.recipe}: {shown}", flush=True)
+            print(f"{method}, {labels or 'all'} labels, {row.recipe}: {shown}", flush=True)
 
 
-def _method(name: str, labels: int, examples: Sequence[Example], codebook: Codebook, encoder: str) -> Decide:
+def _method(name: str, labels: int | None, examples: Sequence[Example], codebook: Codebook, encoder: str) -> Decide:
     recipe = Recipe(weights=LossWeights(holder=0.0))
     if name == "alone":
         tune: Callable[..., Trained] = fine_tune
         return tuned_decider(codebook, recipe, tune)
-    teacher = Teacher(examples, codebook, frozen_recipe(msgspec.structs.replace(recipe, encoder=encoder), labels))
+    reading = frozen_recipe(msgspec.structs.replace(recipe, encoder=encoder), labels or len(examples))
+    teacher = Teacher(examples, codebook, reading)
     if name == "teacher":
         return teacher.decide
     return pupil(teacher, examples, codebook, recipe)
