@@ -23,11 +23,11 @@ class Unlabelled:
     """Passages of unlabelled statements, each text once, in the files' order.
 
     ``labelled`` and ``repeated`` count the rows that were left out because a label says what they mean, or an earlier row
-    has the same text; ``refused`` those that cannot be read, by reason. ``sha256`` is a hash of the passages.
+    has the same text; ``refused`` those that cannot be read, by reason. ``hash`` is one over the passages.
     """
 
     passages: tuple[Passage, ...]
-    sha256: str
+    hash: str
     labelled: int
     repeated: int
     refused: Mapping[str, int]
@@ -36,7 +36,7 @@ class Unlabelled:
         """Return what a manifest says of them."""
         return {
             "statements": len(self.passages),
-            "sha256": self.sha256,
+            "hash": self.hash,
             "labelled": self.labelled,
             "repeated": self.repeated,
             "refused": dict(self.refused),
@@ -79,7 +79,7 @@ def read_unlabelled(paths: Sequence[Path], labelled: Collection[str]) -> Unlabel
             kept[text] = Passage(row.text.strip(), row.title)
     found = Unlabelled(
         passages=tuple(kept.values()),
-        sha256=digest(*(part for p in kept.values() for part in (p.text, p.title or ""))),
+        hash=digest(*(part for p in kept.values() for part in (p.text, p.title or ""))),
         labelled=already,
         repeated=repeated,
         refused=dict(refused),

@@ -47,7 +47,7 @@ def test_each_text_is_kept_once_and_labelled_ones_are_left_out(tmp_path: Path) -
         "2 unlabelled statements to learn from as the teacher sees them; 1 rows refused, text is empty; "
         "1 left out that have a label; 2 repetitions left out"
     )
-    assert read_unlabelled([one], []).sha256 != found.sha256
+    assert read_unlabelled([one], []).hash != found.hash
 
 
 def test_a_file_without_an_unlabelled_statement_is_refused(tmp_path: Path) -> None:
